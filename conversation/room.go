@@ -10,12 +10,21 @@ import (
 
 // MakeRoom gives up the idle conversation that is least useful of those that have some of what is short:
 // full is the error that says so, nil where it is memory. With files the conversation is written before,
-// if it was not. MakeRoom reports whether there was one. Several goroutines may call it.
+// if it was not. While another one is written, it is one that files have, if there is any, so that nobody
+// waits for that. MakeRoom reports whether there was one. Several goroutines may call it.
 func (s *Store) MakeRoom(ctx context.Context, full error) (made bool, err error) {
-	s.writer.lock.Lock()
+	if !s.writer.lock.TryLock() {
+		ready := func(c *Conversation) bool { return !c.pinned && len(c.tokens) <= c.written }
+		for c := s.leastUseful(full, ready); c != nil; c = s.leastUseful(full, ready) {
+			if given, err := s.giveUp(c); given {
+				return true, err
+			}
+		}
+		s.writer.lock.Lock()
+	}
 	defer s.writer.lock.Unlock()
 	for {
-		c := s.leastUseful(full)
+		c := s.leastUseful(full, func(*Conversation) bool { return true })
 		if c == nil {
 			return false, nil
 		}
@@ -48,14 +57,14 @@ func (s *Store) giveUp(c *Conversation) (given bool, err error) {
 	return true, s.drop(c)
 }
 
-// leastUseful returns the idle conversation that is given up first, or nil.
-func (s *Store) leastUseful(full error) *Conversation {
+// leastUseful returns the idle conversation that is given up first of those that may be, or nil.
+func (s *Store) leastUseful(full error, may func(*Conversation) bool) *Conversation {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	tree, _ := errors.AsType[*kv.TreeFullError](full)
 	var idle []*Conversation
 	for _, c := range s.all {
-		if !c.busy && (tree == nil || tree.Of(c.seq)) {
+		if !c.busy && may(c) && (tree == nil || tree.Of(c.seq)) {
 			idle = append(idle, c)
 		}
 	}

@@ -273,11 +273,17 @@ func (s *Store) wantSnapshots(c *Conversation, shared int) error {
 }
 
 // Put puts a conversation back, as far as it was computed. lost is why its sequence cannot be used any
-// more; nil: it can. Where that is too much for host memory, the least useful ones are given up.
+// more; nil: it can. Where that is too much for host memory, the least useful ones are given up: with files
+// soon, beside the steps.
 func (s *Store) Put(ctx context.Context, c *Conversation, lost error) error {
-	if err := s.put(c, lost); err != nil {
+	if err := s.put(c, lost); err != nil || s.files != nil {
 		return err
 	}
+	return s.bound(ctx)
+}
+
+// bound gives up conversations until they take no more host memory than they may.
+func (s *Store) bound(ctx context.Context) error {
 	for ctx.Err() == nil && s.options.HostBytes > 0 && s.engine.Stats().Cache.HostBytes > s.options.HostBytes {
 		if made, err := s.MakeRoom(ctx, nil); err != nil && !errors.Is(err, context.Canceled) {
 			return err

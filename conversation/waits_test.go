@@ -1,6 +1,8 @@
 package conversation
 
 import (
+	"errors"
+	"runtime"
 	"testing"
 
 	"github.com/seed4d217819/ebb"
@@ -42,5 +44,53 @@ func TestACopyIsStoppedBeforeARequest(t *testing.T) {
 	}
 	if made, err := full(t.Context(), nil, kv.ErrFull); !made || err != nil || stops != 1 {
 		t.Errorf("for a step: %v, %v, and %d copies stopped", made, err, stops)
+	}
+}
+
+// While a conversation is written to a slow disk, others are put back and given up.
+func TestAWriteHoldsNobodyUp(t *testing.T) {
+	e, err := ebb.Open("../testdata/models/tiny-gqa.gguf", ebb.Options{Context: 512, Cache: kv.Offloaded, ForcedCopies: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := New(e, Options{Dir: t.TempDir(), DirBytes: 1 << 30, HostBytes: 2 * kv.Block * e.Stats().Cache.TokenBytes})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := errors.Join(s.Close(), e.Close()); err != nil {
+			t.Error(err)
+		}
+	}()
+	compute := func(token int32) {
+		tokens := []int32{token, 11, 12}
+		c, _, err := s.Take(t.Context(), Prompt{Tokens: tokens})
+		if err == nil {
+			_, err = e.Prefill(t.Context(), c.Seq(), tokens, 1)
+		}
+		if err = errors.Join(err, s.Put(t.Context(), c, nil)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	compute(20)
+	compute(21)
+	if err := s.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.writer.lock.Lock() // as while one is written
+	if made, err := s.MakeRoom(t.Context(), nil); !made || err != nil || s.Stats().Conversations != 1 {
+		t.Errorf("room was made: %v, %v; want one of two conversations given up", made, err)
+	}
+	compute(22)
+	compute(23)
+	if n := s.Stats().Conversations; n != 3 {
+		t.Errorf("there are %d conversations; want three", n)
+	}
+	s.writer.lock.Unlock()
+	for s.Stats().Conversations > 2 {
+		runtime.Gosched()
+	}
+	if n := s.Stats().Lost; n > 0 {
+		t.Errorf("%d conversations were lost", n)
 	}
 }

@@ -36,6 +36,7 @@ func (s *Store) writeAll(ctx context.Context) {
 	for ctx.Err() == nil {
 		if more, err := s.writeNext(ctx); more {
 			s.report(err)
+			s.report(s.bound(ctx))
 			continue
 		}
 		select {
