@@ -3,6 +3,7 @@ package conversation_test
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"testing"
@@ -60,5 +61,71 @@ func TestWhatHasReplacedAnAnswerIsWritten(t *testing.T) {
 	}
 	if l := s.List(""); len(l) != 1 || l[0].Files != len(edited) || s.Stats().Files.Blocks != 3 {
 		t.Errorf("files have %+v, %+v; want a block of each answer, and of the other salt", l, s.Stats().Files)
+	}
+}
+
+// Where files are damaged, no conversation is kept that has some of what was lost.
+func TestConversationsThatShareWhatIsLostAreGone(t *testing.T) {
+	e, err := ebb.Open("../testdata/models/tiny-gqa.gguf", ebb.Options{Context: 2048})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	dir := t.TempDir()
+	o := conversation.Options{Dir: dir, DirBytes: 1 << 30}
+	prompt := make([]int32, 300)
+	for i := range prompt {
+		prompt[i] = int32(10 + i%200)
+	}
+	s, err := conversation.New(e, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	computed(t, e, s, conversation.Prompt{Tokens: prompt})
+	if err := errors.Join(s.Flush(t.Context()), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	names, err := filepath.Glob(filepath.Join(dir, "*.rows"))
+	if err != nil || len(names) != 2 {
+		t.Fatal(names, err)
+	}
+	for _, name := range names {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b[5000] ^= 1
+		if err := os.WriteFile(name, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s, err = conversation.New(e, o); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	// A request is cancelled before it knows, and others begin as it does.
+	first, found, err := s.Take(t.Context(), conversation.Prompt{Tokens: prompt})
+	if err != nil || !found.Files {
+		t.Fatal(found, err)
+	}
+	if err := s.Put(t.Context(), first, nil); err != nil {
+		t.Fatal(err)
+	}
+	for tries := 0; ; tries++ {
+		tokens := slices.Concat(prompt[:200], numbers(0, 20))
+		c, found, err := s.Take(t.Context(), conversation.Prompt{Tokens: tokens})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, lost := e.Prefill(t.Context(), c.Seq(), tokens[c.Seq().Len():], 1)
+		if err := s.Put(t.Context(), c, lost); err != nil {
+			t.Fatal(err)
+		}
+		if lost == nil && found.Cached == 0 {
+			break
+		}
+		if tries > 0 || !conversation.Damaged(lost) {
+			t.Fatalf("try %d, of which %d tokens were there, ended with %v", tries, found.Cached, lost)
+		}
 	}
 }

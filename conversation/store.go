@@ -302,7 +302,10 @@ func (s *Store) put(c *Conversation, lost error) error {
 	if Damaged(lost) {
 		s.stats.Damaged++
 	}
-	if lost != nil || c.unwanted || c.seq.Len() == 0 {
+	if lost != nil || !usable(c.seq) { // and so are those that share its rows
+		return errors.Join(s.drop(c), s.dropLost())
+	}
+	if c.unwanted || c.seq.Len() == 0 {
 		return s.drop(c)
 	}
 	c.tokens = c.seq.Tokens()
@@ -321,6 +324,25 @@ func (s *Store) put(c *Conversation, lost error) error {
 // Damaged reports whether an error says that what files had of a sequence is damaged. Its tokens are not
 // found there any more, and can be computed anew.
 func Damaged(err error) bool { return errors.Is(err, blockfile.ErrDamaged) }
+
+// usable reports whether the rows of a sequence are there, or are still read.
+func usable(seq *kv.Seq) bool {
+	ended, end := context.WithCancel(context.Background())
+	end()
+	err := seq.Wait(ended)
+	return err == nil || errors.Is(err, context.Canceled)
+}
+
+// dropLost drops the idle conversations whose rows are lost: a prompt that begins like one of them would go
+// on from it, and fail, each time that it is tried.
+func (s *Store) dropLost() (errs error) {
+	for _, c := range slices.Clone(s.all) {
+		if !c.busy && !usable(c.seq) {
+			errs = errors.Join(errs, s.drop(c))
+		}
+	}
+	return errs
+}
 
 // dropBeginnings drops the idle conversations that are the beginning of c, where c keeps all that they
 // have.
