@@ -24,6 +24,7 @@ type Answer struct {
 	found        conversation.Found
 	conversation *conversation.Conversation
 	generation   *ebb.Generation
+	results      []generate.Text // what the last step has found
 
 	mu       sync.Mutex
 	prompted []generate.Token // the prompt's, if their log-probabilities are asked for
@@ -132,7 +133,8 @@ func (a *Answer) reasoned(tokens int) {
 // take takes what a step has found, and reports whether the prompt has ended with it. The goroutine that
 // computes calls it.
 func (a *Answer) take() (begins bool) {
-	results := a.generation.Results()
+	a.results = a.generation.AppendResults(a.results[:0])
+	results := a.results
 	left := a.generation.PromptLeft()
 	a.mu.Lock()
 	defer a.mu.Unlock()
