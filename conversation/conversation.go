@@ -76,7 +76,7 @@ func (f Found) NoCopy() bool { return f.copy != nil && f.copy.ended() && f.copy.
 func (f Found) Copied() bool { return f.copy != nil }
 
 // Soon reports whether what was worth waiting for is there, or will not be.
-func (f Found) Soon() bool { return f.soon() }
+func (f Found) Soon() bool { return f.soon != nil && f.soon() }
 
 // Left says where a prompt and a conversation part.
 type Left struct {

@@ -66,9 +66,9 @@ func (s *Service) admit(l *line) bool {
 
 // join adds those that wait to the batch, as far as they need not wait any more.
 func (s *Service) join(l *line) {
-	left := l.waiting[:0]
+	left, full := l.waiting[:0], false
 	for _, a := range l.waiting {
-		if len(left) > 0 && left[len(left)-1].found.Full && a.ctx.Err() == nil { // what room there will be is for that one
+		if full && a.ctx.Err() == nil { // what room there will be is for the one that waits for it
 			left = append(left, a)
 			continue
 		}
@@ -76,7 +76,7 @@ func (s *Service) join(l *line) {
 		case err != nil:
 			s.end(a, err)
 		case a.generation == nil:
-			left = append(left, a)
+			left, full = append(left, a), a.found.Full
 		default:
 			l.going = append(l.going, a)
 		}
