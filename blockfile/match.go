@@ -30,8 +30,8 @@ func (m *Match) States() (computed int, snapshots []int) {
 // Read reads blocks [first, first+blocks) of a layer into a buffer, verifies them, and returns the part of
 // the buffer that has them, each as kv's Pool.Save gave it. The buffer begins at a multiple of 4096 and has
 // 8192 bytes more than the blocks. The error of rows that are not those that were written, or cannot be
-// read, wraps ErrDamaged and names the file. Nobody finds it again, and it is removed, unless the process
-// has too many open files.
+// read, wraps ErrDamaged and names the file, which is removed: nobody finds it again. Where the process has
+// too many open files, the error is that, and the file stays.
 func (m *Match) Read(ctx context.Context, layer, first, blocks int, buffer []byte) ([]byte, error) {
 	if first < 0 || blocks < 1 || first+blocks > len(m.blocks) || layer < 0 || layer >= len(m.blocks[first].sections) {
 		return nil, fmt.Errorf("blockfile: blocks [%d,%d) of layer %d: the match has %d", first, first+blocks, layer, len(m.blocks))
@@ -82,10 +82,11 @@ func (m *Match) section(ctx context.Context, e *entry, number int, buffer []byte
 			err = fmt.Errorf("layer %d has the checksum %08x and should have %08x", number, sum, s.sum)
 		}
 	}
+	if passing(err) { // the file stays, and whoever tried again at once would fail again
+		return nil, fmt.Errorf("blockfile: %s: %w", path, err)
+	}
 	if err != nil {
-		if !passing(err) {
-			m.store.damaged(e)
-		}
+		m.store.damaged(e)
 		return nil, fmt.Errorf("blockfile: %w: %s: %w", ErrDamaged, path, err)
 	}
 	m.store.mu.Lock()

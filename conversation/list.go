@@ -56,14 +56,17 @@ func (c *Conversation) ownedBy(owner string) bool {
 	return ok && (rest == "" || rest[0] == 0)
 }
 
-// Delete gives up a conversation of an owner: at once, or when it is put back. Any goroutine may call it.
+// Delete gives up a conversation of an owner: at once, or when it is put back. Its files are removed soon
+// after that, but for those that other conversations share. Any goroutine may call it.
 func (s *Store) Delete(owner, id string) error {
 	return s.with(owner, id, func(c *Conversation) error {
 		if c.busy {
 			c.unwanted = true
 			return nil
 		}
-		return s.drop(c)
+		err := s.drop(c)
+		s.removeFiles(c, c.tokens)
+		return err
 	})
 }
 

@@ -302,13 +302,16 @@ func (s *Store) put(c *Conversation, lost error) error {
 	if Damaged(lost) {
 		s.stats.Damaged++
 	}
+	c.tokens = c.seq.Tokens()
+	if c.unwanted {
+		defer s.removeFiles(c, c.tokens)
+	}
 	if lost != nil || !usable(c.seq) { // and so are those that share its rows
 		return errors.Join(s.drop(c), s.dropLost())
 	}
-	if c.unwanted || c.seq.Len() == 0 {
+	if c.unwanted || len(c.tokens) == 0 {
 		return s.drop(c)
 	}
-	c.tokens = c.seq.Tokens()
 	s.use(c)
 	if len(c.seq.Pending()) == 0 {
 		if err := c.seq.SnapshotAt(c.seq.Len()); err != nil {

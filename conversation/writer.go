@@ -13,11 +13,12 @@ import (
 // What conversations have computed is written to files beside the steps, soon after it is there. So nothing
 // is to be written any more when a conversation is given up, or when the process is killed.
 
-// job is a conversation that is to be written.
+// job is a conversation that is to be written, or whose files are to be removed.
 type job struct {
-	of   *Conversation
-	fork *kv.Seq // what is to be written of a busy one; nil: all that the conversation has then
-	cuts int     // those of the conversation when it was forked
+	of     *Conversation
+	fork   *kv.Seq // what is to be written of a busy one; nil: all that the conversation has then
+	cuts   int     // those of the conversation when it was forked
+	remove []int32 // nil: it is to be written. The tokens of which nothing is to be kept in files
 }
 
 // writer is the goroutine that writes, and what it is to write.
@@ -53,6 +54,9 @@ func (s *Store) writeNext(ctx context.Context) (more bool, err error) {
 	j, ok := s.nextJob()
 	if !ok {
 		return false, nil
+	}
+	if j.remove != nil {
+		return true, s.files.blocks.Remove(s.files.root(j.of.salt), j.remove)
 	}
 	return true, s.write(ctx, j)
 }
@@ -135,14 +139,19 @@ func (s *Store) Keep(c *Conversation, now bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c.queued = n
-	s.later(job{c, fork, c.cuts})
+	s.later(job{of: c, fork: fork, cuts: c.cuts})
 	return nil
 }
 
-// Flush writes all idle conversations to files, if there are some.
+// Flush writes all idle conversations to files, if there are some, and removes what is to be removed.
 func (s *Store) Flush(ctx context.Context) error {
 	if s.files == nil {
 		return nil
+	}
+	for more := true; more && ctx.Err() == nil; {
+		var err error
+		more, err = s.writeNext(ctx)
+		s.report(err)
 	}
 	s.mu.Lock()
 	all := slices.Clone(s.all)
@@ -154,6 +163,24 @@ func (s *Store) Flush(ctx context.Context) error {
 		s.writer.lock.Unlock()
 	}
 	return errors.Join(errs...)
+}
+
+// removeFiles has the files of a conversation that was deleted removed, as far as no other one shares them.
+// mu is held.
+func (s *Store) removeFiles(c *Conversation, tokens []int32) {
+	if s.files == nil || len(tokens) == 0 {
+		return
+	}
+	s.later(job{of: c, remove: tokens})
+	for _, other := range s.all {
+		if other.salt != c.salt || common(other.tokens, tokens) == 0 {
+			continue
+		}
+		other.written, other.queued = 0, 0 // some of it may go, too: what is there is not written again
+		if !other.busy {
+			s.later(job{of: other})
+		}
+	}
 }
 
 // forget drops the jobs of a conversation. mu is held.
