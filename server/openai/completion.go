@@ -186,9 +186,6 @@ func (c *completion) whole(ctx context.Context, w http.ResponseWriter, answers *
 	for i := range texts {
 		out.Choices[i].Text = texts[i].String()
 	}
-	if ctx.Err() != nil {
-		return // the client has gone away
-	}
 	out.Usage, out.Timings = &c.usage, c.timings()
 	wire.Cache(w.Header(), c.took)
 	_ = wire.JSON(w, http.StatusOK, out) // an error: the client has gone away
@@ -226,9 +223,6 @@ func (c *completion) stream(ctx context.Context, w http.ResponseWriter, answers 
 		if err != nil {
 			return
 		}
-	}
-	if s == nil || ctx.Err() != nil {
-		return // the client has gone away
 	}
 	wire.CacheBehind(w.Header(), c.took)
 	if c.body.StreamOptions.IncludeUsage && s.Event("", completionResponse{head: c.head, Choices: []completionChoice{}, Usage: &c.usage}) != nil {

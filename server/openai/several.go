@@ -32,7 +32,8 @@ type saying struct {
 	err    error
 }
 
-// events yields the events of the answers as they come; the first error ends all of them.
+// events yields the events of the answers as they come; the first error ends all of them. Why ctx was
+// cancelled is one.
 func (s *several) events(ctx context.Context) iter.Seq[saying] {
 	return func(yield func(saying) bool) {
 		ctx, cancel := context.WithCancel(ctx)
@@ -55,6 +56,9 @@ func (s *several) events(ctx context.Context) iter.Seq[saying] {
 			if !yield(one) || one.err != nil {
 				return
 			}
+		}
+		if ctx.Err() != nil { // and no worker may have told of it
+			yield(saying{err: context.Cause(ctx)})
 		}
 	}
 }
