@@ -3,6 +3,7 @@ package responses
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 
 	"github.com/seed4d217819/ebb/server/openai"
@@ -105,7 +106,7 @@ func (h *Handler) stream(ctx context.Context, w http.ResponseWriter, s stream) {
 		err = d.read(ctx, s.answer)
 	}
 	if err != nil {
-		if broken || ctx.Err() != nil {
+		if broken || errors.Is(err, context.Canceled) { // the client has gone away
 			broken = true
 			err = d.cut("cancelled")
 		} else {

@@ -506,6 +506,39 @@ func TestAnErrorInTheMiddleIsAResponseThatFailed(t *testing.T) {
 	}
 }
 
+func TestAResponseThatTheServerCutsHasFailed(t *testing.T) {
+	h, err := responses.New(service.Only(&servicetest.Script{
+		Answerer: servicetest.Open(t, ebb.Options{Context: 4096}, service.Options{}),
+		Answers:  func(service.Request) string { return strings.Repeat("word ", 700) },
+	}), responses.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	h.Register(mux)
+	ctx, cut := context.WithCancelCause(t.Context())
+	defer cut(nil)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { mux.ServeHTTP(w, r.WithContext(ctx)) }))
+	defer s.Close()
+	answered, err := http.Post(s.URL+"/v1/responses", "application/json", strings.NewReader(`{"stream": true, "input": "x"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answered.Body.Close()
+	last := ""
+	for lines := bufio.NewScanner(answered.Body); lines.Scan(); {
+		if strings.Contains(lines.Text(), "output_text.delta") {
+			cut(service.ErrClosed)
+		}
+		if data, ok := strings.CutPrefix(lines.Text(), "data: "); ok {
+			last = data
+		}
+	}
+	if !strings.HasPrefix(last, `{"type":"response.failed",`) || !strings.Contains(last, `"code":"unavailable"`) {
+		t.Errorf("the last event is %s", last)
+	}
+}
+
 func TestAClientThatGoesAwayLeavesAnIncompleteResponse(t *testing.T) {
 	s := serve(t, strings.Repeat("word ", 2000), service.Options{Queue: 1})
 	ctx, cancel := context.WithCancel(t.Context())
