@@ -155,7 +155,7 @@ func (s *Server) end(rec *record, r *http.Request) {
 	took, usage := time.Since(rec.begun), rec.usage()
 	level := slog.LevelInfo
 	if quiet[r.URL.Path] {
-		level = slog.LevelDebug // what is asked every few seconds
+		level = slog.LevelDebug
 	}
 	fields := []any{"id", rec.id, "method", r.Method, "path", r.URL.Path, "status", status, "took", took.Round(time.Microsecond)}
 	if len(rec.answers) > 0 {
@@ -171,4 +171,5 @@ func (s *Server) end(rec *record, r *http.Request) {
 	}
 }
 
-var quiet = map[string]bool{"/health": true, "/v1/health": true, "/metrics": true}
+// quiet has what programs, and the page, ask every few seconds.
+var quiet = map[string]bool{"/health": true, "/v1/health": true, "/metrics": true, "/v1/cache/conversations": true}

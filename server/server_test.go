@@ -219,6 +219,19 @@ func TestTheLogSaysWhatHappenedAndNoText(t *testing.T) {
 	}
 }
 
+func TestWhatIsAskedEveryFewSecondsIsNotLogged(t *testing.T) {
+	var log bytes.Buffer
+	s := openServer(t, Options{Private: true, Log: slog.New(slog.NewTextHandler(&log, nil))}, nil)
+	for _, path := range []string{"/health", "/metrics", "/v1/cache/conversations"} {
+		if w := ask(s, "GET", path); w.Code != http.StatusOK {
+			t.Errorf("%s has status %d", path, w.Code)
+		}
+	}
+	if log.Len() > 0 {
+		t.Errorf("the log has %s", &log)
+	}
+}
+
 func TestHealth(t *testing.T) {
 	s, err := New(Options{Models: pretend(&notes{}, "a"), Drain: time.Millisecond})
 	if err != nil {
