@@ -11,5 +11,5 @@
 //
 // A request goes through three steps: a body becomes a service.Request (chat_body.go, sampling.go,
 // completion_body.go), its answer is read event by event (chat.go, completion.go), and each event is
-// added to a whole response or sent as a chunk (chat_stream.go, completion_stream.go).
+// added to a whole response or sent as a chunk (chat_stream.go, completion.go).
 package openai
