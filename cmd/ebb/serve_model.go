@@ -30,8 +30,13 @@ var _ server.Loaded = (*served)(nil)
 // Engine implements [server.Loaded].
 func (s *served) Engine() ebb.Stats { return s.engine.Stats() }
 
-// Close ends the service, and then its engine.
-func (s *served) Close() error { return errors.Join(s.Service.Close(), s.engine.Close()) }
+// Close ends the answers that have not ended, writes conversations to --cache-dir, and closes the service
+// and its engine.
+func (s *served) Close() error {
+	now, cancel := context.WithCancel(context.Background())
+	cancel() // nobody reads the answers that are left
+	return errors.Join(s.Drain(now), s.engine.Close())
+}
 
 // sources returns the models. Those on the hub are downloaded.
 func (f *serveFlags) sources(ctx context.Context, step func(service.Step), notes io.Writer, log *slog.Logger) (sources []server.Source, err error) {
