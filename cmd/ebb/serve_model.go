@@ -49,6 +49,7 @@ func (f *serveFlags) sources(ctx context.Context, step func(service.Step), notes
 		if err != nil {
 			return nil, err
 		}
+		model.Context = cmp.Or(f.engine.options.Context, model.Context)
 		sources = append(sources, server.Source{Model: model, Open: func() (server.Loaded, error) {
 			return f.load(name, path, step, notes, log)
 		}})
