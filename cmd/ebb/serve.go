@@ -81,7 +81,7 @@ func (f *serveFlags) run(cmd *cobra.Command, _ []string) (err error) {
 		return err
 	}
 	if len(keys) == 0 && !private(listeners) {
-		printNotes(notes, []string{"there is no --api-key: everybody who reaches this machine over the network can use the model, and read the conversations that it keeps"})
+		printNotes(notes, []string{"there is no --api-key: everybody who reaches this machine over the network can use the model"})
 	}
 	return f.serve(ctx, s, models, listeners, notes)
 }
