@@ -41,6 +41,9 @@ func (s *Service) prompt(r Request) (p prompt, err error) {
 	if most := room/texts + 1; p.config.MaxNewTokens == 0 || p.config.MaxNewTokens > most { // the last token is never computed
 		p.config.MaxNewTokens = most
 	}
+	if err := checkStops(p.config.StopStrings); err != nil {
+		return p, err
+	}
 	gbnf, err := s.grammar(r, p)
 	if err != nil {
 		return p, err
@@ -54,6 +57,25 @@ func (s *Service) prompt(r Request) (p prompt, err error) {
 		return p, &RequestError{"", err}
 	}
 	return p, nil
+}
+
+// Bounds of the strings that end a text. They are looked for in each step, for which others wait.
+const (
+	maxStops     = 64
+	maxStopBytes = 1024
+)
+
+// checkStops reports strings that would take too long to look for.
+func checkStops(stops []string) error {
+	if len(stops) > maxStops {
+		return &RequestError{"stop", fmt.Errorf("there are %d strings that end the text: want at most %d", len(stops), maxStops)}
+	}
+	for _, stop := range stops {
+		if len(stop) > maxStopBytes {
+			return &RequestError{"stop", fmt.Errorf("a string that ends the text has %d bytes: want at most %d", len(stop), maxStopBytes)}
+		}
+	}
+	return nil
 }
 
 // grammar returns the grammar that the new text follows; "": none.
