@@ -21,17 +21,20 @@ func NewKey(text string) Key {
 	return Key{sha256.Sum256([]byte(text)), hex.EncodeToString(salt[:])}
 }
 
-// find returns the key that a request shows: Authorization: Bearer KEY, or X-Api-Key: KEY. It takes the
-// same time whichever key it is.
+// find returns the key that a request shows: Authorization: Bearer KEY, or X-Api-Key: KEY. Of two keys the
+// former counts; some programs send both fields, one of them with a word that is no key. It takes the same
+// time whichever key it is.
 func find(keys []Key, r *http.Request) (found Key, ok bool) {
-	shown := r.Header.Get("X-Api-Key")
+	shown := []string{r.Header.Get("X-Api-Key"), ""}
 	if scheme, text, _ := strings.Cut(r.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") {
-		shown = strings.TrimSpace(text)
+		shown[1] = strings.TrimSpace(text)
 	}
-	digest := sha256.Sum256([]byte(shown))
-	for _, k := range keys {
-		if subtle.ConstantTimeCompare(k.digest[:], digest[:]) == 1 {
-			found, ok = k, true
+	for _, text := range shown {
+		digest := sha256.Sum256([]byte(text))
+		for _, k := range keys {
+			if subtle.ConstantTimeCompare(k.digest[:], digest[:]) == 1 {
+				found, ok = k, true
+			}
 		}
 	}
 	return found, ok

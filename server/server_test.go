@@ -93,6 +93,13 @@ func TestKeys(t *testing.T) {
 	if a, b := NewKey("first"), NewKey("first"); a != b {
 		t.Error("a key has another salt after a restart")
 	}
+	both := httptest.NewRequest("GET", "/v1/salt", nil)
+	both.Header.Set("X-Api-Key", "first")
+	both.Header.Set("Authorization", "Bearer none")
+	w := httptest.NewRecorder()
+	if s.ServeHTTP(w, both); w.Code != http.StatusOK || !salts[w.Body.String()] {
+		t.Errorf("a key beside a word that is none: status %d", w.Code)
+	}
 	keyless := openServer(t, Options{}, map[string]http.HandlerFunc{"GET /v1/salt": salt})
 	if w := ask(keyless, "GET", "/v1/salt", "X-Api-Key: any"); w.Code != 200 || w.Body.Len() != 0 {
 		t.Errorf("without keys: status %d, salt %q", w.Code, w.Body)
