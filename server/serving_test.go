@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/seed4d217819/ebb"
 	"github.com/seed4d217819/ebb/server/metrics"
@@ -124,6 +125,12 @@ func TestConversationsAreSeenUnderTheirKeyAlone(t *testing.T) {
 		t.Errorf("the exported file: status %d, %v", file.Code, err)
 	} else if err := f.Close(); err != nil {
 		t.Error(err)
+	}
+	bounded := &deadlines{ResponseRecorder: httptest.NewRecorder()}
+	export := httptest.NewRequest("GET", path+"/file", nil)
+	export.Header.Set("X-Api-Key", "first")
+	if s.ServeHTTP(bounded, export); time.Until(bounded.write) <= 0 {
+		t.Error("an export may be read without an end")
 	}
 	for _, tt := range []struct {
 		method, path, key string
