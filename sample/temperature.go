@@ -1,7 +1,5 @@
 package sample
 
-import "math"
-
 // Temperature divides all scores by a number: below 1 it makes likely tokens likelier, above 1
 // unlikely ones.
 type Temperature struct {
@@ -17,6 +15,10 @@ func (p Temperature) Process(_ []int32, scores []float32) error {
 	return nil
 }
 
+// maxFactor leaves room for scores: more would make them infinite. The most probable token is as certain
+// with it.
+const maxFactor = 1e30
+
 // factor returns the number that scores are multiplied by, since a division takes several times as
 // long.
-func (p Temperature) factor() float32 { return float32(min(1/p.Temperature, math.MaxFloat32)) }
+func (p Temperature) factor() float32 { return float32(min(1/p.Temperature, maxFactor)) }
