@@ -71,6 +71,9 @@ func checkStops(stops []string) error {
 		return &RequestError{"stop", fmt.Errorf("there are %d strings that end the text: want at most %d", len(stops), maxStops)}
 	}
 	for _, stop := range stops {
+		if stop == "" {
+			return &RequestError{"stop", errors.New("a string that ends the text is empty, which stands everywhere: want at least one character")}
+		}
 		if len(stop) > maxStopBytes {
 			return &RequestError{"stop", fmt.Errorf("a string that ends the text has %d bytes: want at most %d", len(stop), maxStopBytes)}
 		}

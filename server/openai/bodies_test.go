@@ -106,7 +106,8 @@ func TestStopStringsHaveBounds(t *testing.T) {
 	server, _ := serve(t, answer, service.Options{})
 	for stops, want := range map[string]string{
 		`["` + strings.Repeat(`x", "`, 64) + `"]`: "there are 65 strings that end the text: want at most 64",
-		`"` + strings.Repeat("x", 1025) + `"`:     "a string that ends the text has 1025 bytes: want at most 1024",
+		`["a", ""]`:                           "a string that ends the text is empty",
+		`"` + strings.Repeat("x", 1025) + `"`: "a string that ends the text has 1025 bytes: want at most 1024",
 	} {
 		if status, got := do(t, server, http.MethodPost, "/v1/chat/completions", `{`+hi+`, "stop": `+stops+`}`); status != http.StatusBadRequest || !strings.Contains(got, want) || !strings.Contains(got, `"param":"stop"`) {
 			t.Errorf("%d %s", status, got)
