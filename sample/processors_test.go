@@ -67,6 +67,8 @@ func TestProcessorsAtTheirBorders(t *testing.T) {
 		{"a prompt that is not whole has no new text", &sample.OccurrencePenalty{PromptLength: 9, Presence: 1}, []int32{0}, []float32{4}, []float32{4}},
 		{"an end that is forbidden stays so", decay(0, 2), []int32{9, 9, 9}, []float32{-inf, -1}, []float32{-inf, 2}},
 		{"a penalty does not overflow", decay(0, 1e9), make([]int32, 99), []float32{0, 5}, []float32{0, 3.4028235e38}},
+		{"a penalty near 0 leaves scores finite", &sample.RepetitionPenalty{Penalty: 1e-300}, []int32{0, 1}, []float32{0, 8e-3}, []float32{0, float32(8e-3) / float32(1e-30)}},
+		{"an endless penalty does, too", &sample.RepetitionPenalty{Penalty: 1e300}, []int32{0}, []float32{-8}, []float32{-8e30}},
 		{"a temperature near 0 leaves scores finite", sample.Temperature{Temperature: 1e-300}, nil, []float32{8, -8}, []float32{8e30, -8e30}},
 		{"ends outside the vocabulary are forbidden already", sample.MinLength{Length: 9, EOS: []int32{5, -1, 1}}, nil, []float32{1, 1}, []float32{1, -inf}},
 		{"no n-gram yet", sample.NoRepeatNGram{Size: 3}, []int32{1}, []float32{1, 1}, []float32{1, 1}},

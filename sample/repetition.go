@@ -18,7 +18,7 @@ func (p *RepetitionPenalty) Process(ids []int32, scores []float32) error {
 	if words := (len(scores) + 63) / 64; len(p.seen) < words {
 		p.seen = make([]uint64, words)
 	}
-	penalty := float32(p.Penalty)
+	penalty := float32(min(max(p.Penalty, 1/maxFactor), maxFactor))
 	var err error
 	for _, id := range ids {
 		if id < 0 || int(id) >= len(scores) {

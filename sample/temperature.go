@@ -15,8 +15,7 @@ func (p Temperature) Process(_ []int32, scores []float32) error {
 	return nil
 }
 
-// maxFactor leaves room for scores: more would make them infinite. The most probable token is as certain
-// with it.
+// maxFactor is what scores are multiplied by at most: more would make them infinite, and decides no more.
 const maxFactor = 1e30
 
 // factor returns the number that scores are multiplied by, since a division takes several times as
