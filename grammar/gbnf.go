@@ -25,7 +25,7 @@ type (
 	choice   []expr   // one of these
 	sequence []expr   // all of these
 	literal  string   // these bytes
-	spelling string   // the control token of this spelling, or these bytes where there is none
+	spelling string   // the token of this spelling, or these bytes where there is none: see Pieces.tag
 	ruleRef  string   // the rule of this name
 	repeat   struct { // expr, min to max times
 		expr     expr
@@ -47,7 +47,7 @@ type rule struct {
 
 // parse reads a grammar in GBNF, as llama.cpp's grammars/README.md describes it. It is stricter in
 // what makes no sense: a rule that is defined twice, a range that runs backwards, an empty set. And it
-// has spellings beside: '<tool_call>' is the control token that is spelt so, or the text where the
+// has spellings beside: '<tool_call>' is the token of that tag, or the text where the
 // vocabulary has none.
 func parse(text string) ([]rule, error) {
 	p := &parser{text: text}

@@ -313,3 +313,20 @@ func TestAllowedScoresStay(t *testing.T) {
 		}
 	}
 }
+
+// readable is a vocabulary whose tags are text, as Qwen's <tool_call> is.
+type readable struct{ words }
+
+func (r readable) Piece(id int32, _ bool) ([]byte, error) { return r.words.Piece(id, true) }
+
+// A tag is its token also where that is text: as this token it is read again, as a part of a prompt.
+func TestATagThatIsTextIsItsTokenAndNoOther(t *testing.T) {
+	w := words{"<end>", "<", "call", ">", "<call>", "<ca", "a"}
+	g := mustGrammar(t, readable{w}, `root ::= '<call>' "a"`)
+	if diff := cmp.Diff(allowedAfter(t, g.Processor(0, nil), w, nil), []string{"<call>"}); diff != "" {
+		t.Errorf("(-got +want):\n%s", diff)
+	}
+	if diff := cmp.Diff(allowedAfter(t, g.Processor(0, nil), w, []int32{4}), []string{"a"}); diff != "" {
+		t.Errorf("behind the tag (-got +want):\n%s", diff)
+	}
+}

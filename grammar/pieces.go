@@ -119,9 +119,13 @@ func (p *Pieces) find(spelling string) (int32, bool) {
 	return id, ok
 }
 
-// control returns the token that is spelt so and is no text.
-func (p *Pieces) control(spelling string) (int32, bool) {
+// tag returns the token that is spelt so: one that is no text, or one in angle brackets that is. As that
+// token a tokenizer reads the tag again, when the text is part of a prompt.
+func (p *Pieces) tag(spelling string) (int32, bool) {
 	id, ok := p.controls[spelling]
+	if !ok {
+		id, ok = p.names[spelling]
+	}
 	return id, ok
 }
 

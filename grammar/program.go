@@ -41,15 +41,15 @@ const (
 
 // tokens finds tokens by their texts.
 type tokens interface {
-	find(text string) (id int32, ok bool)    // any token, in angle brackets
-	control(text string) (id int32, ok bool) // one that is no text
+	find(text string) (id int32, ok bool) // any token, in angle brackets
+	tag(text string) (id int32, ok bool)  // one that is no text, or in angle brackets
 }
 
 // unknownTokens stands for a vocabulary that is not known: it has whatever is looked for.
 type unknownTokens struct{}
 
-func (unknownTokens) find(string) (int32, bool)    { return 0, true }
-func (unknownTokens) control(string) (int32, bool) { return 0, true }
+func (unknownTokens) find(string) (int32, bool) { return 0, true }
+func (unknownTokens) tag(string) (int32, bool)  { return 0, true }
 
 // compile turns rules into a program. It reports every rule that is missing, and refuses rules
 // without end.
@@ -146,7 +146,7 @@ func (c *compiler) run(dst []element, e expr) []element {
 	case charset.Set:
 		dst = append(dst, element{opClass, c.class(e)})
 	case spelling:
-		if id, ok := c.tokens.control(string(e)); ok {
+		if id, ok := c.tokens.tag(string(e)); ok {
 			return append(dst, element{opToken, id})
 		}
 		return c.run(dst, literal(e))
