@@ -31,24 +31,37 @@ const (
 
 // get returns a grammar.
 func (g *grammars) get(gbnf string) (*grammar.Grammar, error) {
-	if len(gbnf) > maxGrammarText {
-		return g.pieces.Grammar(gbnf)
+	if kept := g.find(gbnf); kept != nil {
+		return kept, nil
 	}
+	compiled, err := g.pieces.Grammar(gbnf) // nobody waits for the grammar of another
+	if err == nil && len(gbnf) <= maxGrammarText {
+		g.keep(keptGrammar{gbnf, compiled})
+	}
+	return compiled, err
+}
+
+// find returns a grammar that was kept, or nil.
+func (g *grammars) find(gbnf string) *grammar.Grammar {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.kept = slices.DeleteFunc(g.kept, func(k keptGrammar) bool { return k.grammar.Size() > maxGrammarSize })
-	if i := slices.IndexFunc(g.kept, func(k keptGrammar) bool { return k.gbnf == gbnf }); i >= 0 {
-		k := g.kept[i]
-		g.kept = append(slices.Delete(g.kept, i, i+1), k)
-		return k.grammar, nil
+	i := slices.IndexFunc(g.kept, func(k keptGrammar) bool { return k.gbnf == gbnf })
+	if i < 0 {
+		return nil
 	}
-	compiled, err := g.pieces.Grammar(gbnf)
-	if err != nil {
-		return nil, err
-	}
+	k := g.kept[i]
+	g.kept = append(slices.Delete(g.kept, i, i+1), k)
+	return k.grammar
+}
+
+// keep keeps a grammar, and forgets one that was not used for longest.
+func (g *grammars) keep(k keptGrammar) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.kept = slices.DeleteFunc(g.kept, func(other keptGrammar) bool { return other.gbnf == k.gbnf })
 	if len(g.kept) == maxGrammars {
 		g.kept = slices.Delete(g.kept, 0, 1)
 	}
-	g.kept = append(g.kept, keptGrammar{gbnf, compiled})
-	return compiled, nil
+	g.kept = append(g.kept, k)
 }

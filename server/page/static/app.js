@@ -5,13 +5,22 @@ import { draw } from "/page/tiers.js";
 import { element, show } from "/page/text.js";
 
 const $ = (id) => document.getElementById(id);
-const settings = { key: "", system: "", temperature: "", tokens: "", ...JSON.parse(localStorage.getItem("ebb settings") ?? "{}") };
+const settings = { key: "", system: "", temperature: "", tokens: "", ...kept("ebb settings") };
 
 let all = conversation.load(localStorage);
 let now = all[0] ?? conversation.create(settings.system);
 if (!all.includes(now)) all.unshift(now);
 let asking = null; // the AbortController of the answer that comes
 let growing = -1; // number of the message that it is
+
+// kept returns an object that the browser has kept, or an empty one.
+function kept(name) {
+  try {
+    return JSON.parse(localStorage.getItem(name) ?? "{}");
+  } catch {
+    return {};
+  }
+}
 
 // --- What is shown ---
 
