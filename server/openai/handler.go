@@ -38,6 +38,7 @@ func (h *Handler) Register(mux wire.Mux) {
 		{"GET", "/models", h.list},
 		{"POST", "/tokenize", h.tokenize},
 		{"POST", "/detokenize", h.detokenize},
+		{"GET", "/tokenizer_info", h.tokenizerInfo},
 		{"POST", "/apply-template", h.applyTemplate},
 		{"GET", "/props", h.props},
 	} {

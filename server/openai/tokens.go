@@ -30,7 +30,7 @@ func (h *Handler) ask(w http.ResponseWriter, r *http.Request, body any, name *st
 	_ = wire.JSON(w, http.StatusOK, out) // an error: the client has gone away
 }
 
-// tokenize answers llama-server's POST /tokenize.
+// tokenize answers llama-server's POST /tokenize, and vLLM's, which lm-eval asks.
 func (h *Handler) tokenize(w http.ResponseWriter, r *http.Request) {
 	var body struct {
 		Model        string  `json:"model"`
@@ -38,12 +38,18 @@ func (h *Handler) tokenize(w http.ResponseWriter, r *http.Request) {
 		AddSpecial   bool    `json:"add_special"`
 		ParseSpecial *bool   `json:"parse_special"`
 		WithPieces   bool    `json:"with_pieces"`
+
+		Prompt           *string `json:"prompt"`             // vLLM's name of content
+		AddSpecialTokens *bool   `json:"add_special_tokens"` // and of add_special, which it adds by default
 	}
 	type piece struct {
 		ID    int32 `json:"id"`
 		Piece any   `json:"piece"` // a text, or bytes that are none
 	}
 	h.ask(w, r, &body, &body.Model, func(m service.Answerer) (any, error) {
+		if body.Content == nil && body.Prompt != nil {
+			body.Content, body.AddSpecial = body.Prompt, or(body.AddSpecialTokens, true)
+		}
 		if body.Content == nil {
 			return nil, wire.Bad("content", "there is no content: want the text")
 		}
@@ -66,7 +72,7 @@ func (h *Handler) tokenize(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// detokenize answers llama-server's POST /detokenize.
+// detokenize answers llama-server's POST /detokenize, and vLLM's, which calls the text prompt.
 func (h *Handler) detokenize(w http.ResponseWriter, r *http.Request) {
 	var body struct {
 		Model  string  `json:"model"`
@@ -76,7 +82,8 @@ func (h *Handler) detokenize(w http.ResponseWriter, r *http.Request) {
 		if fault := checkIDs(m.Model(), "tokens", body.Tokens); fault != nil {
 			return nil, fault
 		}
-		return map[string]string{"content": m.Tokenizer().Decode(body.Tokens, false)}, nil
+		text := m.Tokenizer().Decode(body.Tokens, false)
+		return map[string]string{"content": text, "prompt": text}, nil
 	})
 }
 
