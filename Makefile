@@ -36,7 +36,7 @@ TEST_FLAGS ?= -count=1 -p 1 -timeout 20m
 TEST_ENV := GGML_VK_VISIBLE_DEVICES=0 GGML_NO_BACKTRACE=1
 # Packages with goroutines of their own, whose quick tests go through all of them; and tests that are not
 # quick, or that are of packages in which only packing weights has goroutines.
-RACE_PKG  ?= $(addsuffix /...,$(addprefix ./,$(wildcard kv tier session generate ggml hub trace blockfile conversation service server)))
+RACE_PKG  ?= $(addsuffix /...,$(addprefix ./,$(wildcard kv tier session generate ggml hub trace blockfile conversation))) ./service ./server ./server/wire
 RACE_MORE ?= -run 'SlowRestore|Pack' ./kv ./product ./model
 FUZZ_TIME ?= 20s
 CROSS     := linux/arm64 darwin/arm64 windows/amd64
