@@ -144,7 +144,7 @@ func (h *history) user(field string, blocks content) *wire.Fault {
 // result returns the text of the result of a tool.
 func (b *block) result(field string) (string, *wire.Fault) {
 	field += ".content"
-	if isNull(b.Content) {
+	if wire.IsNull(b.Content) {
 		return "", nil
 	}
 	var c content
@@ -187,7 +187,7 @@ func (h *history) assistant(field string, blocks content) *wire.Fault {
 // arguments returns the arguments of a call: an object, or what there is in place of one, which the
 // template is given as a text.
 func (b *block) arguments() string {
-	if isNull(b.Input) {
+	if wire.IsNull(b.Input) {
 		return "{}"
 	}
 	var text string

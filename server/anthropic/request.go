@@ -1,7 +1,6 @@
 package anthropic
 
 import (
-	"bytes"
 	"encoding/json"
 	"net/http"
 
@@ -130,13 +129,8 @@ func (q *request) schema() (json.RawMessage, *wire.Fault) {
 		return nil, nil
 	case f.Type != "json_schema":
 		return nil, wire.Bad(field+".type", "%s.type is %.40q: want json_schema", field, f.Type)
-	case isNull(f.Schema):
+	case wire.IsNull(f.Schema):
 		return nil, wire.Bad(field+".schema", "%s.schema is missing: want a JSON schema", field)
 	}
 	return f.Schema, nil
-}
-
-// isNull reports whether there is no JSON value, or null.
-func isNull(data json.RawMessage) bool {
-	return len(data) == 0 || bytes.Equal(data, []byte("null"))
 }

@@ -33,14 +33,14 @@ type function struct {
 // tools returns the tools that the model is shown, and the types of those that it cannot call.
 func (q *request) tools() (tools []chat.Tool, skipped []string, fault *wire.Fault) {
 	for i, t := range q.Tools {
-		if isNull(t.InputSchema) && t.Type != "" && t.Type != "custom" {
+		if wire.IsNull(t.InputSchema) && t.Type != "" && t.Type != "custom" {
 			skipped = append(skipped, t.Type)
 			continue
 		}
 		if t.Name == "" {
 			return nil, nil, wire.Bad(at("tools", i, "name"), "%s is missing: want a name", at("tools", i, "name"))
 		}
-		if isNull(t.InputSchema) {
+		if wire.IsNull(t.InputSchema) {
 			t.InputSchema = nil
 		}
 		data, err := json.Marshal(map[string]any{"type": "function", "function": function{t.Name, t.Description, t.InputSchema}})

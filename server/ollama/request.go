@@ -88,30 +88,22 @@ func (o *options) config(m service.Model) (c ebb.GenerationConfig, _ *wire.Fault
 	}
 	c.StopStrings, c.MinP, c.TypicalP = generation.Strings(o.Stop), o.MinP, o.TypicalP
 	c.PresencePenalty, c.FrequencyPenalty = o.PresencePenalty, o.FrequencyPenalty
-	if o.RepeatPenalty != 0 && or(o.RepeatLast, -1) != 0 {
+	if o.RepeatPenalty != 0 && wire.Or(o.RepeatLast, -1) != 0 {
 		c.RepetitionPenalty = o.RepeatPenalty
 	}
-	if n := or(o.NumPredict, -1); n >= 0 {
+	if n := wire.Or(o.NumPredict, -1); n >= 0 {
 		c.MaxNewTokens = max(n, 1)
 	}
-	if t := or(o.Temperature, 0.8); t != 0 {
+	if t := wire.Or(o.Temperature, 0.8); t != 0 {
 		c.DoSample, c.Temperature = true, &t
-		c.TopK, c.TopP = new(max(or(o.TopK, 40), 0)), new(or(o.TopP, 0.9))
-		if seed := or(o.Seed, 0); seed > 0 { // others are another one each time
+		c.TopK, c.TopP = new(max(wire.Or(o.TopK, 40), 0)), new(wire.Or(o.TopP, 0.9))
+		if seed := wire.Or(o.Seed, 0); seed > 0 { // others are another one each time
 			c.Seed = new(uint64(seed))
 		}
 	} else {
 		c.MinP, c.TypicalP = 0, nil
 	}
 	return c, nil
-}
-
-// or returns what p points to, and otherwise a default.
-func or[T any](p *T, otherwise T) T {
-	if p == nil {
-		return otherwise
-	}
-	return *p
 }
 
 // variables returns the variables of the template by which models are told to think. A template that

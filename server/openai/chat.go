@@ -73,7 +73,7 @@ type chatAnswer struct {
 
 // events yields the events of the answer. Where a text may have one call alone, it ends behind that.
 func (c *chatAnswer) events(ctx context.Context) iter.Seq2[service.Event, error] {
-	if or(c.body.ParallelToolCalls, true) {
+	if wire.Or(c.body.ParallelToolCalls, true) {
 		return c.answer.Events(ctx)
 	}
 	return func(yield func(service.Event, error) bool) {

@@ -53,7 +53,7 @@ func (b *chatBody) request(r *http.Request) (service.Request, *wire.Fault) {
 	if out.Chat.Choice.Mode == service.ToolsRequired && (out.Grammar != "" || out.Schema != nil) {
 		return out, wire.Bad("tool_choice", "tool_choice asks for a call, and response_format or grammar for another text: an answer is one of both")
 	}
-	top := or(b.TopLogProbs, 0)
+	top := wire.Or(b.TopLogProbs, 0)
 	switch {
 	case top < 0 || top > maxTop:
 		return out, wire.Bad("top_logprobs", "top_logprobs is %d: want a number from 0 to %d", top, maxTop)
@@ -88,7 +88,7 @@ const callPrefix = "call_"
 // chat returns the conversation.
 func (b *chatBody) chat() (*service.Chat, *wire.Fault) {
 	switch {
-	case isGiven(b.Functions) && string(b.Functions) != "[]":
+	case !wire.IsNull(b.Functions) && string(b.Functions) != "[]":
 		return nil, wire.Bad("functions", "functions are not offered: want tools, which have replaced them")
 	case slices.ContainsFunc(b.Modalities, func(m string) bool { return m != "text" }):
 		return nil, wire.Bad("modalities", "modalities are %s: only text is offered", strings.Join(b.Modalities, ", "))
@@ -113,7 +113,7 @@ func (b *chatBody) chat() (*service.Chat, *wire.Fault) {
 	if c.Continue && c.Messages[len(c.Messages)-1].Role != "assistant" {
 		return nil, wire.Bad("continue_final_message", "continue_final_message is true, and the last message is not the assistant's")
 	}
-	if c.Continue && or(b.AddGenerationPrompt, false) {
+	if c.Continue && wire.Or(b.AddGenerationPrompt, false) {
 		return nil, wire.Bad("add_generation_prompt", "add_generation_prompt and continue_final_message are both true: an answer begins a turn or continues one")
 	}
 	for i, data := range b.Tools {
@@ -127,7 +127,7 @@ func (b *chatBody) chat() (*service.Chat, *wire.Fault) {
 	if c.Choice, fault = b.choice(c.Tools); fault != nil {
 		return nil, fault
 	}
-	c.Choice.Single = !or(b.ParallelToolCalls, true)
+	c.Choice.Single = !wire.Or(b.ParallelToolCalls, true)
 	c.Variables = b.variables()
 	return c, nil
 }
@@ -135,7 +135,7 @@ func (b *chatBody) chat() (*service.Chat, *wire.Fault) {
 // choice returns whether tools have to be called.
 func (b *chatBody) choice(tools []chat.Tool) (c service.ToolChoice, _ *wire.Fault) {
 	const want = `want "auto", "none", "required" or {"type": "function", "function": {"name": …}}`
-	if !isGiven(b.ToolChoice) {
+	if wire.IsNull(b.ToolChoice) {
 		return c, nil
 	}
 	var word string
@@ -151,7 +151,7 @@ func (b *chatBody) choice(tools []chat.Tool) (c service.ToolChoice, _ *wire.Faul
 		case "none":
 			return service.ToolChoice{Mode: service.ToolsNone}, nil
 		case "required":
-			c.Mode, c.Single = service.ToolsRequired, !or(b.ParallelToolCalls, true)
+			c.Mode, c.Single = service.ToolsRequired, !wire.Or(b.ParallelToolCalls, true)
 		default:
 			return c, wire.Bad("tool_choice", "tool_choice is %.40q: "+want, word)
 		}

@@ -74,13 +74,13 @@ const (
 
 // request returns what the body asks for beside the prompts.
 func (b *completionBody) request(r *http.Request) (service.Request, *wire.Fault) {
-	limit := or(b.MaxTokens, defaultCompletion)
-	top := or(b.LogProbs, 0)
+	limit := wire.Or(b.MaxTokens, defaultCompletion)
+	top := wire.Or(b.LogProbs, 0)
 	switch {
 	case b.Suffix != "":
 		return service.Request{}, wire.Bad("suffix", "suffix is not offered: write the tokens that the model has for filling in into the prompt")
-	case b.BestOf != nil && *b.BestOf != or(b.N, 1):
-		return service.Request{}, wire.Bad("best_of", "best_of is %d and n %d: only the same number is offered; num_beams searches for the most probable texts", *b.BestOf, or(b.N, 1))
+	case b.BestOf != nil && *b.BestOf != wire.Or(b.N, 1):
+		return service.Request{}, wire.Bad("best_of", "best_of is %d and n %d: only the same number is offered; num_beams searches for the most probable texts", *b.BestOf, wire.Or(b.N, 1))
 	case len(b.Prompt) == 0:
 		return service.Request{}, wire.Bad("prompt", "there is no prompt: want %s", b.Prompt.Wanted())
 	case len(b.Prompt) > maxPrompts:

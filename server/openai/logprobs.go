@@ -5,6 +5,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/seed4d217819/ebb/generate"
+	"github.com/seed4d217819/ebb/server/wire"
 	"github.com/seed4d217819/ebb/service"
 	"github.com/seed4d217819/ebb/tokenizer"
 )
@@ -92,7 +93,7 @@ func (l *ledger) add(tokens []generate.Token, first bool) *legacyLogProbs {
 		top := map[string]float64{name: logProb}
 		for _, c := range token.Top {
 			if other := l.name(c.ID); c.ID != token.ID {
-				top[other] = max(finite(c.LogProb), or(keyed(top, other), leastLogProb))
+				top[other] = max(finite(c.LogProb), wire.Or(keyed(top, other), leastLogProb))
 			}
 		}
 		out.LogProbs, out.Top = append(out.LogProbs, &logProb), append(out.Top, top)

@@ -146,11 +146,11 @@ func (s *sampling) config(limit *int) (c ebb.GenerationConfig, _ *wire.Fault) {
 		}
 	}
 	c = ebb.GenerationConfig{
-		MaxNewTokens: or(limit, 0), MinNewTokens: s.MinTokens, StopStrings: generation.Strings(s.Stop),
-		NumReturnSequences: or(s.N, 1), NumBeams: or(s.NumBeams, 1), NumBeamGroups: or(s.NumBeamGroups, 1),
-		DiversityPenalty: s.DiversityPenalty, LengthPenalty: s.LengthPenalty, PromptLookupNumTokens: or(s.PromptLookup, 0),
+		MaxNewTokens: wire.Or(limit, 0), MinNewTokens: s.MinTokens, StopStrings: generation.Strings(s.Stop),
+		NumReturnSequences: wire.Or(s.N, 1), NumBeams: wire.Or(s.NumBeams, 1), NumBeamGroups: wire.Or(s.NumBeamGroups, 1),
+		DiversityPenalty: s.DiversityPenalty, LengthPenalty: s.LengthPenalty, PromptLookupNumTokens: wire.Or(s.PromptLookup, 0),
 		PresencePenalty: s.PresencePenalty, FrequencyPenalty: s.FrequencyPenalty,
-		RepetitionPenalty: or(s.RepetitionPenalty, or(s.RepeatPenalty, 1)),
+		RepetitionPenalty: wire.Or(s.RepetitionPenalty, wire.Or(s.RepeatPenalty, 1)),
 	}
 	if len(s.LogitBias) > 0 {
 		c.SequenceBias = s.LogitBias
@@ -165,8 +165,8 @@ func (s *sampling) config(limit *int) (c ebb.GenerationConfig, _ *wire.Fault) {
 		return c, nil
 	}
 	c.DoSample, c.Temperature, c.TopP, c.MinP, c.TypicalP = true, s.Temperature, s.TopP, s.MinP, s.TypicalP
-	c.TopK = new(max(or(s.TopK, 0), 0)) // vLLM's -1 is none, too
-	if s.Seed != nil && *s.Seed != -1 { // llama-server's -1 is another one each time
+	c.TopK = new(max(wire.Or(s.TopK, 0), 0)) // vLLM's -1 is none, too
+	if s.Seed != nil && *s.Seed != -1 {      // llama-server's -1 is another one each time
 		c.Seed = new(uint64(*s.Seed))
 	}
 	return c, nil
@@ -176,7 +176,7 @@ func (s *sampling) config(limit *int) (c ebb.GenerationConfig, _ *wire.Fault) {
 // probable texts unless a temperature is given.
 func (s *sampling) draws() bool {
 	if s.Temperature == nil {
-		return or(s.NumBeams, 1) == 1
+		return wire.Or(s.NumBeams, 1) == 1
 	}
 	return *s.Temperature != 0
 }
@@ -193,11 +193,11 @@ func (s *sampling) schema() (json.RawMessage, *wire.Fault) {
 		return nil, nil
 	case "json_object":
 		schema = json.RawMessage(`{"type": "object"}`)
-		if isGiven(f.Schema) {
+		if !wire.IsNull(f.Schema) {
 			schema = f.Schema
 		}
 	case "json_schema":
-		if f.JSONSchema == nil || !isGiven(f.JSONSchema.Schema) {
+		if f.JSONSchema == nil || wire.IsNull(f.JSONSchema.Schema) {
 			return nil, wire.Bad("response_format", "response_format has no json_schema.schema: want the schema that the text is to follow")
 		}
 		schema = f.JSONSchema.Schema
@@ -222,15 +222,4 @@ func (s *sampling) checkVocabulary(m service.Model) *wire.Fault {
 
 func vocabulary(m service.Model) string {
 	return fmt.Sprintf("the model has the tokens 0 to %d", m.Vocabulary-1)
-}
-
-// isGiven reports whether a field is there and not null.
-func isGiven(data json.RawMessage) bool { return len(data) > 0 && string(data) != "null" }
-
-// or returns what p points to, and otherwise a default.
-func or[T any](p *T, otherwise T) T {
-	if p == nil {
-		return otherwise
-	}
-	return *p
 }

@@ -48,12 +48,12 @@ func (h *Handler) tokenize(w http.ResponseWriter, r *http.Request) {
 	}
 	h.ask(w, r, &body, &body.Model, func(m service.Answerer) (any, error) {
 		if body.Content == nil && body.Prompt != nil {
-			body.Content, body.AddSpecial = body.Prompt, or(body.AddSpecialTokens, true)
+			body.Content, body.AddSpecial = body.Prompt, wire.Or(body.AddSpecialTokens, true)
 		}
 		if body.Content == nil {
 			return nil, wire.Bad("content", "there is no content: want the text")
 		}
-		ids, err := m.Tokenizer().Encode(*body.Content, tokenizer.Options{AddSpecial: body.AddSpecial, ParseSpecial: or(body.ParseSpecial, true)})
+		ids, err := m.Tokenizer().Encode(*body.Content, tokenizer.Options{AddSpecial: body.AddSpecial, ParseSpecial: wire.Or(body.ParseSpecial, true)})
 		if err != nil {
 			return nil, wire.Bad("content", "content: %v", err)
 		}

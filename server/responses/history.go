@@ -209,7 +209,7 @@ func (h *history) call(field string, m item, arguments string) *wire.Fault {
 // template is given as a text.
 func (m item) arguments() string {
 	text := string(m.Arguments)
-	if isNull(m.Arguments) || json.Unmarshal(m.Arguments, &text) == nil && text == "" {
+	if wire.IsNull(m.Arguments) || json.Unmarshal(m.Arguments, &text) == nil && text == "" {
 		return "{}"
 	}
 	return text

@@ -1,7 +1,6 @@
 package responses
 
 import (
-	"bytes"
 	"encoding/json"
 	"net/http"
 	"slices"
@@ -68,9 +67,9 @@ func (q *request) refuse() *wire.Fault {
 	switch {
 	case q.Background:
 		return wire.Bad("background", hint+"stream the response instead", "responses in the background")
-	case !isNull(q.Conversation):
+	case !wire.IsNull(q.Conversation):
 		return wire.Bad("conversation", hint+"name the response before as previous_response_id instead", "conversations of their own")
-	case !isNull(q.Prompt):
+	case !wire.IsNull(q.Prompt):
 		return wire.Bad("prompt", hint+"send its text as instructions instead", "prompts that are kept by a server")
 	case q.TopLogProbs != 0 || slices.Contains(q.Include, "message.output_text.logprobs"):
 		return wire.Bad("top_logprobs", hint+"/v1/chat/completions has them", "log-probabilities of responses")
@@ -170,13 +169,8 @@ func (f *format) schema() (json.RawMessage, *wire.Fault) {
 		return json.RawMessage(`{"type": "object"}`), nil
 	case f.Type != "json_schema":
 		return nil, wire.Bad("text.format.type", "text.format.type is %.40q: want text, json_object or json_schema", f.Type)
-	case isNull(f.Schema):
+	case wire.IsNull(f.Schema):
 		return nil, wire.Bad("text.format.schema", "text.format.schema is missing: want a JSON schema")
 	}
 	return f.Schema, nil
-}
-
-// isNull reports whether there is no JSON value, or null.
-func isNull(data json.RawMessage) bool {
-	return len(data) == 0 || bytes.Equal(data, []byte("null"))
 }

@@ -169,10 +169,10 @@ func newRecord(r *response, n input) (rec record, err error) {
 		if err := json.Unmarshal(raw, &fields); err != nil {
 			return rec, err
 		}
-		if isNull(fields["id"]) {
+		if wire.IsNull(fields["id"]) {
 			fields["id"] = json.RawMessage(`"` + wire.ID("item_") + `"`)
 		}
-		if isNull(fields["type"]) {
+		if wire.IsNull(fields["type"]) {
 			fields["type"] = json.RawMessage(`"message"`)
 		}
 		if raw, err = encode(fields); err != nil {

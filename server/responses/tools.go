@@ -64,7 +64,7 @@ func (ts tools) functions() (functions []chat.Tool, fault *wire.Fault) {
 			field := at("tools", i, "name")
 			return nil, wire.Bad(field, "%s is missing: want the name of a function", field)
 		}
-		if isNull(t.Parameters) {
+		if wire.IsNull(t.Parameters) {
 			t.Parameters = nil
 		}
 		data, err := json.Marshal(map[string]any{"type": "function", "function": function{t.Name, t.Description, t.Parameters, t.Strict}})
