@@ -46,7 +46,7 @@ func (f *files) root(salt string) blockfile.Root {
 // write writes what the files do not have of a sequence, and returns how many of its tokens they have then.
 func (f *files) write(ctx context.Context, salt string, seq *kv.Seq, kept int) (tokens int, err error) {
 	all := seq.Tokens()
-	all = all[:len(all)-len(seq.Pending())]
+	all = all[:len(all)-seq.PendingLen()]
 	if len(all) == 0 {
 		return 0, nil
 	}

@@ -178,7 +178,7 @@ func (s *Store) take(ctx context.Context, p Prompt, files bool) (*Conversation, 
 	if err != nil {
 		return nil, found, err
 	}
-	found.Files, found.Cached = match != nil, c.seq.Len()-len(c.seq.Pending())
+	found.Files, found.Cached = match != nil, c.seq.Len()-c.seq.PendingLen()
 	if c.name == "" {
 		c.name = p.Name
 	}
@@ -313,7 +313,7 @@ func (s *Store) put(c *Conversation, lost error) error {
 		return s.drop(c)
 	}
 	s.use(c)
-	if len(c.seq.Pending()) == 0 {
+	if c.seq.PendingLen() == 0 {
 		if err := c.seq.SnapshotAt(c.seq.Len()); err != nil {
 			return errors.Join(err, s.drop(c))
 		}

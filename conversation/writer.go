@@ -128,7 +128,7 @@ func (s *Store) Keep(c *Conversation, now bool) error {
 	if s.files == nil {
 		return nil
 	}
-	n := c.seq.Len() - len(c.seq.Pending())
+	n := c.seq.Len() - c.seq.PendingLen()
 	if n == c.queued || !now && n < c.queued+keepEvery {
 		return nil
 	}

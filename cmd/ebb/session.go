@@ -100,7 +100,7 @@ func (s *savedSession) restore(ctx context.Context, engine *ebb.Engine, n int, n
 		return nil, sessionError(err, s.path)
 	}
 	if saved := len(s.tokens()); saved > 0 {
-		printNotes(notes, []string{fmt.Sprintf("%s: %d of %s kept", s.path, n-len(seq.Pending()), count(saved, "token"))})
+		printNotes(notes, []string{fmt.Sprintf("%s: %d of %s kept", s.path, n-seq.PendingLen(), count(saved, "token"))})
 	}
 	return seq, nil
 }
@@ -156,7 +156,7 @@ func (s *savedSession) goOn(ctx context.Context, engine *ebb.Engine, q question,
 // keepState asks for a snapshot before a prompt's last token, which is computed again when the same
 // prompt is answered anew: the snapshot at its end is one token too late for that.
 func (s *savedSession) keepState(seq *kv.Seq, n int) error {
-	if s.session == nil || n <= seq.Len()-len(seq.Pending()) {
+	if s.session == nil || n <= seq.Len()-seq.PendingLen() {
 		return nil
 	}
 	return seq.SnapshotAt(n)

@@ -30,7 +30,7 @@ func (r *Runner) Repeat(ctx context.Context, seq *kv.Seq, n int) error {
 	if n > 0 && seq.Len() == 0 {
 		return errors.New("ebb: repeat: the sequence is empty")
 	}
-	if n > 0 && len(seq.Pending()) > 0 {
+	if n > 0 && seq.PendingLen() > 0 {
 		if _, err := r.Forward(ctx, []kv.Work{{Seq: seq, Tokens: seq.Tokens()[:1]}}, nil); err != nil {
 			return fmt.Errorf("ebb: repeat: %w", err)
 		}
