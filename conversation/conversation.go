@@ -28,6 +28,7 @@ type Conversation struct {
 	cuts     int    // times that it has lost tokens: what is written of it from before does not count
 	queued   int    // tokens, of a busy one, that files have or will have soon
 	away     int    // tokens that a busy one had when its sequence was parked in files; 0: it is here
+	waits    bool   // of a busy one: its request waits for room
 	used     uint64 // by the store's count of uses
 	at       time.Time
 }

@@ -22,6 +22,7 @@ type Info struct {
 	Name   string // what its client calls it, "" if it does not
 	Busy   bool
 	Parked bool // of a busy one: its sequence is in files, until there is room for it
+	Waits  bool // of a busy one: its request waits for room, and keeps what it has
 	Pinned bool
 	Tokens int // that were computed, by whole steps
 	Files  int // of these, those that files have
@@ -40,13 +41,24 @@ func (s *Store) List(owner string) (all []Info) {
 		}
 		i := Info{ID: c.ID, Name: c.name, Busy: c.busy, Pinned: c.pinned, Tokens: c.seq.Len(), Files: c.written, Used: c.at, Bytes: c.seq.Footprint()}
 		if c.busy {
-			i.Prompt, i.Parked = len(c.tokens), c.away > 0
+			i.Prompt, i.Parked, i.Waits = len(c.tokens), c.away > 0, c.waits && c.away == 0
 			i.Tokens = max(i.Tokens, c.away)
 		}
 		all = append(all, i)
 	}
 	slices.SortFunc(all, func(x, y Info) int { return cmp.Or(y.Used.Compare(x.Used), cmp.Compare(x.ID, y.ID)) })
 	return all
+}
+
+// Waits says of a busy conversation whether its request waits for room. Whoever has taken the conversation
+// calls it between two steps.
+func (s *Store) Waits(c *Conversation, waits bool) {
+	if c.waits == waits { // nobody else changes it
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c.waits = waits
 }
 
 // ownedBy reports whether a conversation is that of an owner: its salt is the owner's, or begins with it and

@@ -297,7 +297,7 @@ func (s *Store) bound(ctx context.Context) error {
 func (s *Store) put(c *Conversation, lost error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c.busy = false
+	c.busy, c.waits = false, false
 	s.puts++
 	if Damaged(lost) {
 		s.stats.Damaged++

@@ -16,7 +16,7 @@ type kept struct {
 	ID     string    `json:"id"`
 	Object string    `json:"object"`
 	Name   string    `json:"name,omitempty"` // what the client calls it
-	State  string    `json:"state"`          // idle, prompt, growing or parked
+	State  string    `json:"state"`          // idle, prompt, growing, waiting or parked
 	Pinned bool      `json:"pinned"`
 	Tokens int       `json:"tokens"`
 	Files  int       `json:"tokens_in_files"`         // of these
@@ -44,6 +44,8 @@ func describe(i conversation.Info, tokenBytes int64) kept {
 	switch {
 	case i.Parked:
 		k.State = "parked"
+	case i.Waits:
+		k.State = "waiting"
 	case i.Busy && i.Tokens < i.Prompt:
 		k.State = "prompt"
 	case i.Busy:

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/seed4d217819/ebb"
+	"github.com/seed4d217819/ebb/conversation"
 	"github.com/seed4d217819/ebb/kv"
 	"github.com/seed4d217819/ebb/service"
 	"github.com/seed4d217819/ebb/service/servicetest"
@@ -183,6 +184,7 @@ func TestLittleMemoryEndsNoAnswer(t *testing.T) {
 		p := startProcess(t, model, dir, ebb.Options{Context: 1024, KVMemory: 1024 * token, Cache: kv.Dynamic}, nil)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		var all sync.WaitGroup
+		var waits atomic.Bool // one is listed as waiting
 		for i := range 8 {
 			all.Go(func() {
 				talk := someTokens(uint64(i), 150+10*i)
@@ -194,6 +196,9 @@ func TestLittleMemoryEndsNoAnswer(t *testing.T) {
 						return
 					}
 					texts, err := a.Texts(ctx)
+					if slices.ContainsFunc(p.Conversations(""), func(i conversation.Info) bool { return i.Waits && i.Busy && !i.Parked }) {
+						waits.Store(true)
+					}
 					if err != nil {
 						t.Errorf("talk %d, turn %d: %v", i, turn, err)
 						return
@@ -216,6 +221,12 @@ func TestLittleMemoryEndsNoAnswer(t *testing.T) {
 		all.Wait()
 		cancel()
 		stats := p.Stats()
+		if !waits.Load() {
+			t.Errorf("with files: %v: no conversation was listed as waiting", files)
+		}
+		if slices.ContainsFunc(p.Conversations(""), func(i conversation.Info) bool { return i.Waits }) {
+			t.Error("a conversation waits when all have ended")
+		}
 		if stats.Conversations.GivenUp == 0 {
 			t.Errorf("with files: %v: memory was not short: %+v", files, stats)
 		}

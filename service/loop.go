@@ -9,6 +9,7 @@ import (
 
 	"github.com/seed4d217819/ebb"
 	"github.com/seed4d217819/ebb/conversation"
+	"github.com/seed4d217819/ebb/generate"
 )
 
 // run takes steps until the service is closed. It is the only goroutine that uses the batch, and that
@@ -174,6 +175,8 @@ func (s *Service) deliver(l *line) {
 		switch {
 		case !a.generation.Done():
 			if a.conversation != nil {
+				phase := a.generation.Phase()
+				s.conversations.Waits(a.conversation, phase == generate.Queued || phase == generate.SetAside)
 				if err := s.conversations.Keep(a.conversation, begins); err != nil {
 					s.notify(err)
 				}
