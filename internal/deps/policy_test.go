@@ -102,7 +102,7 @@ var policy = map[string][]string{
 
 	"server/openai":    {".", "chat", "generate", "generation", "sample", "server/wire", "service", "tokenizer"},
 	"server/anthropic": {".", "chat", "generate", "server/wire", "service"},
-	"server/responses": {".", "chat", "generate", "server/openai", "server/wire", "service"},
+	"server/responses": {".", "chat", "generate", "internal/recordfile", "server/openai", "server/wire", "service"},
 
 	"server/page": {},
 
@@ -132,6 +132,7 @@ var policy = map[string][]string{
 	"internal/libllama":   {"ggml", "internal/dl"},
 	"internal/memory":     {},
 	"internal/filelock":   {},
+	"internal/recordfile": {"internal/directio"},
 	"internal/rehearsal":  {".", "ggml", "gguf", "internal/exec", "kv", "model", "plan", "trace"},
 	"internal/testmodel":  {"gguf", "ggml"},
 	"internal/testreport": {},

@@ -1,10 +1,12 @@
 package responses
 
 import (
+	"fmt"
 	"log/slog"
 	"net/http"
 	"time"
 
+	"github.com/seed4d217819/ebb/internal/recordfile"
 	"github.com/seed4d217819/ebb/server/openai"
 	"github.com/seed4d217819/ebb/server/wire"
 	"github.com/seed4d217819/ebb/service"
@@ -42,16 +44,16 @@ func (o Options) withDefaults() Options {
 type Handler struct {
 	models  service.Models
 	options Options
-	store   *store
+	store   *recordfile.Store
 }
 
 // New returns a Handler that answers with some models. An error says why the folder of the options
 // cannot be used.
 func New(models service.Models, o Options) (*Handler, error) {
 	o = o.withDefaults()
-	s, err := openStore(o.Dir, o.MaxCount, o.MaxBytes)
+	s, err := recordfile.Open(recordfile.Options{Dir: o.Dir, Ours: kept.MatchString, Count: o.MaxCount, Bytes: o.MaxBytes})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("responses: %w", err)
 	}
 	return &Handler{models, o, s}, nil
 }

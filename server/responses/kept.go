@@ -1,14 +1,26 @@
 package responses
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"net/http"
+	"regexp"
 	"slices"
 	"strconv"
 
 	"github.com/seed4d217819/ebb/server/openai"
 	"github.com/seed4d217819/ebb/server/wire"
 )
+
+// kept matches the names of records: the response's id, and a digest of the salt.
+var kept = regexp.MustCompile(`^resp_[A-Z2-7]{26}-[0-9a-f]{32}$`)
+
+// nameOf returns the name of a record. Whoever has another salt does not find it.
+func nameOf(id, salt string) string {
+	sum := sha256.Sum256([]byte("ebb responses\x00" + salt))
+	return id + "-" + hex.EncodeToString(sum[:16])
+}
 
 // keep keeps a response and the items that it answers, if its request has not forbidden it. A response
 // that cannot be kept says so.
@@ -22,7 +34,7 @@ func (h *Handler) keep(out *response, n input, salt string) {
 		data, err = encode(rec)
 	}
 	if err == nil {
-		err = h.store.put(nameOf(out.ID, salt), data)
+		err = h.store.Put(nameOf(out.ID, salt), data)
 	}
 	if err != nil {
 		out.Store = false
@@ -32,7 +44,7 @@ func (h *Handler) keep(out *response, n input, salt string) {
 
 // find returns a response that is kept.
 func (h *Handler) find(id, salt string) (rec record, ok bool) {
-	data, ok := h.store.get(nameOf(id, salt))
+	data, ok := h.store.Get(nameOf(id, salt))
 	return rec, ok && json.Unmarshal(data, &rec) == nil
 }
 
@@ -80,7 +92,7 @@ func (h *Handler) get(w http.ResponseWriter, r *http.Request) {
 // remove removes a response. Those that continue it cannot be continued any more.
 func (h *Handler) remove(w http.ResponseWriter, r *http.Request) {
 	id := r.PathValue("id")
-	ok, err := h.store.remove(nameOf(id, wire.Salt(r.Context(), "")))
+	ok, err := h.store.Remove(nameOf(id, wire.Salt(r.Context(), "")))
 	switch {
 	case err != nil:
 		openai.WriteFault(w, wire.FaultOf(err))
