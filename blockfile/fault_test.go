@@ -301,7 +301,7 @@ func saveForever(dir string) error {
 			return err
 		}
 		if rand.N(4) == 0 {
-			if err := s.Remove(m.root(), tokens); err != nil {
+			if err := s.Remove(m.root(), tokens, 0); err != nil {
 				return err
 			}
 		}

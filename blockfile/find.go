@@ -29,6 +29,20 @@ func (s *Store) Find(root Root, tokens []int32) *Match {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stats.Finds++
+	m := s.longest(root, keys, tokens)
+	if m.Tokens == 0 {
+		return m
+	}
+	s.stats.Hits++
+	for _, e := range m.files() {
+		s.pin(e)
+	}
+	m.stale = s.touch(m.used())
+	return m
+}
+
+// longest returns the longest beginning of some tokens that is there. Its files are not pinned yet.
+func (s *Store) longest(root Root, keys []Key, tokens []int32) *Match {
 	m := &Match{store: s}
 	if s.closed {
 		return m
@@ -47,14 +61,6 @@ func (s *Store) Find(root Root, tokens []int32) *Match {
 			}
 		}
 	}
-	if m.Tokens == 0 {
-		return m
-	}
-	s.stats.Hits++
-	for _, e := range m.files() {
-		s.pin(e)
-	}
-	m.stale = s.touch(m.used())
 	return m
 }
 

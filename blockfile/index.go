@@ -14,6 +14,7 @@ type entry struct {
 	name string // of the file
 
 	bytes int64         // that count for the limit; 0: the file is removed
+	holds int           // of the store that have it: one of its pins is for all of them
 	pins  int           // matches and drafts that keep it from being evicted
 	at    *list.Element // its place in the order of use; nil: it is not in the index, and goes when nobody reads it
 	used  time.Time     // the last use that a restart will know of

@@ -39,11 +39,15 @@ func TestTheLimitHoldsUnderRandomWrites(t *testing.T) {
 		var open []*Match
 		for range 150 {
 			m, tokens := all[r.IntN(len(all))], talks[r.IntN(len(talks))]
-			switch r.IntN(8) {
+			switch r.IntN(9) {
+			case 8:
+				if err := s.Hold(Held{"one", m.root().Trail(tokens)}); err != nil && !errors.Is(err, ErrHeld) {
+					t.Fatal(err)
+				}
 			case 0, 1: // a conversation leaves another one
 				talks = append(talks, slices.Concat(tokens[:r.IntN(len(tokens))+1], text(r.Int(), r.IntN(500))))
 			case 2:
-				if err := s.Remove(m.root(), tokens); err != nil {
+				if err := s.Remove(m.root(), tokens, 0); err != nil {
 					t.Fatal(err)
 				}
 			case 3:
@@ -60,10 +64,16 @@ func TestTheLimitHoldsUnderRandomWrites(t *testing.T) {
 				from := max(0, len(tokens)-r.IntN(400)) * r.IntN(2) * min(1, m.window)
 				err := save(s, m, tokens, from, 1+r.IntN(len(tokens)))
 				n, read := find(t, s, m, tokens)
+				if has := s.Has(m.root(), m.root().Trail(tokens)); len(m.Layers) > 0 && (has > n || n == len(tokens) && has < n) {
+					t.Errorf("seed %d: a trail has %d of %d tokens; %d were found", seed, has, len(tokens), n)
+				}
 				if read != nil || err == nil && n != len(tokens) && len(tokens)-from >= m.window || err != nil && !errors.Is(err, ErrFull) {
 					t.Fatalf("seed %d: save of %d tokens: %v; found %d, %v", seed, len(tokens), err, n, read)
 				}
 			}
+		}
+		if err := s.Free("one"); err != nil {
+			t.Fatal(err)
 		}
 		for _, m := range open {
 			if err := m.Close(); err != nil {
@@ -112,7 +122,7 @@ func TestManyGoroutinesUseAStore(t *testing.T) {
 				}
 				hits.Add(int64(n))
 				if r.IntN(3) == 0 {
-					if err := s.Remove(m.root(), tokens); err != nil {
+					if err := s.Remove(m.root(), tokens, 0); err != nil {
 						t.Error(err)
 					}
 				}

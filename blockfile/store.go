@@ -28,6 +28,9 @@ type Options struct {
 	// Notify receives a line when files are removed because they are damaged. nil: nobody hears of it. It
 	// may be called from several goroutines, and must not use the store.
 	Notify func(string)
+	// Held is called when the folder is this process's, and says which conversations are held before any file
+	// is evicted: see [Store.Hold]. What is too much is not, and Notify hears of it. nil: there are none.
+	Held func() ([]Held, error)
 }
 
 // Store is a folder of block files. Its methods may be called from many goroutines. Find, Kept, HasStates,
@@ -43,8 +46,10 @@ type Store struct {
 	files sync.Mutex // is held while files get names and lose them, so that index and folder agree
 	mu    sync.Mutex // guards what follows; it may be taken while files is held
 	index
-	retired map[string]*entry // files out of the index that are whole, and wait to be removed
-	used    int64             // bytes of all files, and of those that are being written
+	holds   map[string][]*entry // by the names of conversations
+	held    int64               // bytes of the files in holds
+	retired map[string]*entry   // files out of the index that are whole, and wait to be removed
+	used    int64               // bytes of all files, and of those that are being written
 	closed  bool
 	stats   Stats
 }
@@ -73,7 +78,7 @@ func open(dir string, o Options, from system) (_ *Store, err error) {
 	if o.Bytes < 0 {
 		return nil, fmt.Errorf("blockfile: %d bytes in %s: want a number above 0, or 0 for half of the free space", o.Bytes, dir)
 	}
-	s := &Store{dir: dir, system: from, notify: o.Notify, index: newIndex(), retired: map[string]*entry{}}
+	s := &Store{dir: dir, system: from, notify: o.Notify, index: newIndex(), retired: map[string]*entry{}, holds: map[string][]*entry{}}
 	if s.notify == nil {
 		s.notify = func(string) {}
 	}
@@ -97,6 +102,18 @@ func open(dir string, o Options, from system) (_ *Store, err error) {
 			return nil, fmt.Errorf("blockfile: how much is free in %s is not known: say how many bytes files may take: %w", dir, err)
 		}
 		s.limit = (free + s.used) / 2
+	}
+	if o.Held != nil {
+		held, err := o.Held()
+		if err != nil {
+			return nil, err
+		}
+		for _, h := range held {
+			if err := s.hold(h); err != nil {
+				s.notify(fmt.Sprintf("what is pinned is more than may be, and the files of some of it may go: %v", err))
+				break
+			}
+		}
 	}
 	if err := s.reserve(0); err != nil && !errors.Is(err, ErrFull) { // nothing new comes, and what cannot go stays
 		return nil, err
@@ -146,6 +163,6 @@ func (s *Store) Close() error {
 	for _, e := range s.names {
 		e.at = nil
 	}
-	s.closed, s.index, s.retired = true, newIndex(), map[string]*entry{}
+	s.closed, s.index, s.retired, s.holds, s.held = true, newIndex(), map[string]*entry{}, map[string][]*entry{}, 0
 	return s.lock.Close()
 }

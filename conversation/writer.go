@@ -56,7 +56,7 @@ func (s *Store) writeNext(ctx context.Context) (more bool, err error) {
 		return false, nil
 	}
 	if j.remove != nil {
-		return true, s.files.blocks.Remove(s.files.root(j.of.salt), j.remove)
+		return true, s.files.blocks.Remove(s.files.root(j.of.salt), j.remove, 0)
 	}
 	return true, s.write(ctx, j)
 }
