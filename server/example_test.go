@@ -7,13 +7,12 @@ import (
 	"net/http/httptest"
 
 	"github.com/seed4d217819/ebb/server"
-	"github.com/seed4d217819/ebb/service"
 )
 
 func Example() {
 	models := server.NewModels(0, slog.New(slog.DiscardHandler), server.Source{
-		Model: service.Model{Name: "tiny"},
-		Open:  func() (server.Loaded, error) { return nil, errors.New("see cmd/ebb for one that opens a model") },
+		Name: "tiny",
+		Open: func() (server.Loaded, error) { return nil, errors.New("see cmd/ebb for one that opens a model") },
 	})
 	defer models.Close()
 	s, err := server.New(server.Options{Models: models, Keys: []server.Key{server.NewKey("secret")}})

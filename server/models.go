@@ -2,7 +2,7 @@ package server
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"io"
 	"log/slog"
 	"slices"
@@ -16,14 +16,36 @@ import (
 
 // Source is a model that may be loaded.
 type Source struct {
-	// Model is what is known of it before. Its name is what clients call it.
-	Model service.Model
-	// Open loads it.
+	// Name is what clients call it.
+	Name string
+	// Describe says what is known of it while it is not loaded, or why it cannot be loaded. It is called
+	// often, and from many goroutines. nil: nothing is known but its name.
+	Describe func() (service.Model, error)
+	// Open loads it. An error that is no [service.LoadError] is told to the log alone.
 	Open func() (Loaded, error)
 }
 
-// Loaded is a model that answers. A [service.Service] has most of it. Its Close is called when nobody
-// uses it any more, and keeps its conversations where they can be kept.
+// describe returns what is known of the model.
+func (s Source) describe() (service.Model, error) {
+	if s.Describe == nil {
+		return service.Model{Name: s.Name}, nil
+	}
+	m, err := s.Describe()
+	m.Name = s.Name
+	return m, s.failed(err)
+}
+
+// failed returns the [service.LoadError] that an error is; nil is none.
+func (s Source) failed(err error) error {
+	if _, is := errors.AsType[*service.LoadError](err); err == nil || is {
+		return err
+	}
+	return &service.LoadError{Name: s.Name, Err: err}
+}
+
+// Loaded is a model that answers. A [service.Service] has most of it. Its Close is called when nothing is
+// computed for anybody any more, and keeps its conversations where they can be kept. Answers are read on
+// until their own Close.
 type Loaded interface {
 	service.Answerer
 	Stats() service.Stats
@@ -36,26 +58,19 @@ type Loaded interface {
 	io.Closer
 }
 
-// LoadError says that a model could not be loaded.
-type LoadError struct {
-	Name string
-	Err  error
-}
+const (
+	// DefaultWait is how long a request waits for its model.
+	DefaultWait = 5 * time.Minute
+	// retryLoad is for how long a model that could not be loaded is not tried again: what was loaded is
+	// closed for that.
+	retryLoad = 10 * time.Second
+)
 
-func (e *LoadError) Error() string {
-	return fmt.Sprintf("model %q cannot be loaded: %v", e.Name, e.Err)
-}
-
-// Unwrap returns the cause.
-func (e *LoadError) Unwrap() error { return e.Err }
-
-// DefaultWait is how long a request waits for its model.
-const DefaultWait = 5 * time.Minute
-
-// Models has one of several models loaded at a time. A request for another one waits until the running
-// answers have ended, and those that come after it wait behind it, also if the model that they name is
-// the one that is loaded: so no stream of requests for one model keeps those for another one waiting.
-// It may be used from many goroutines.
+// Models has one of several models loaded at a time. A request for another one waits until nothing is
+// computed any more, and those that come after it wait behind it, also if the model that they name is the
+// one that is loaded: so no stream of requests for one model keeps those for another one waiting. Before
+// that, a model has a [stay], so that two clients of two models do not have one loaded at each request. A
+// client that reads its answer slowly keeps nobody waiting. It may be used from many goroutines.
 type Models struct {
 	sources []Source
 	wait    time.Duration
@@ -65,9 +80,11 @@ type Models struct {
 	mu      sync.Mutex
 	loaded  Loaded // nil: none
 	index   int    // of the source of loaded
-	users   int    // of loaded
+	stay    stay   // of loaded
+	users   int    // of loaded: requests that may begin answers, and answers that have not ended
 	loading bool
-	waiting []*turn // first come first
+	waiting []*turn       // first come first
+	failed  map[int]fault // of sources that could not be loaded a short time ago
 	closed  bool
 }
 
@@ -79,27 +96,48 @@ type turn struct {
 	come  chan error // has one element when the turn has come; nil: the request is one of users
 }
 
+// fault is why a model could not be loaded, and until when it is not tried again.
+type fault struct {
+	err   error
+	until time.Time
+}
+
 // NewModels has sources, at least one, of which none is loaded yet. A request waits for its model for
 // at most some time; 0: [DefaultWait]. The caller closes it.
 func NewModels(wait time.Duration, log *slog.Logger, sources ...Source) *Models {
 	if wait == 0 {
 		wait = DefaultWait
 	}
-	return &Models{sources: sources, wait: wait, log: log}
+	return &Models{sources: sources, wait: wait, log: log, failed: map[int]fault{}}
 }
 
-// List implements [service.Models].
+// List implements [service.Models]. Of a model whose file cannot be read there is the name alone.
 func (m *Models) List() []service.Model {
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	list := make([]service.Model, len(m.sources))
-	for i, s := range m.sources {
-		list[i] = s.Model
-		if m.loaded != nil && i == m.index {
-			list[i] = m.loaded.Model()
-		}
+	for i := range m.sources {
+		list[i], _ = m.describe(i)
 	}
 	return list
+}
+
+// Find implements [service.Models].
+func (m *Models) Find(name string) (service.Model, error) {
+	i, err := m.find(name)
+	if err != nil {
+		return service.Model{}, err
+	}
+	return m.describe(i)
+}
+
+// describe describes the model of a source.
+func (m *Models) describe(index int) (service.Model, error) {
+	m.mu.Lock()
+	if m.loaded != nil && m.index == index {
+		defer m.mu.Unlock()
+		return m.loaded.Model(), nil
+	}
+	m.mu.Unlock()
+	return m.sources[index].describe()
 }
 
 // Load loads the first model, if none is.
@@ -112,10 +150,14 @@ func (m *Models) Load(ctx context.Context) error {
 }
 
 // Use implements [service.Models]. A request that has waited for too long gets [service.ErrModelBusy], and
-// one whose model cannot be loaded a [LoadError]: the next one tries it again.
+// one whose model cannot be loaded a [service.LoadError].
 func (m *Models) Use(ctx context.Context, name string) (service.Answerer, func(), error) {
 	i, err := m.find(name)
 	if err != nil {
+		return nil, nil, err
+	}
+	if _, err := m.describe(i); err != nil { // what is loaded is not closed for it
+		m.log.Error("a model cannot be loaded", "model", m.sources[i].Name, "error", err)
 		return nil, nil, err
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, m.wait, service.ErrModelBusy)
@@ -125,7 +167,7 @@ func (m *Models) Use(ctx context.Context, name string) (service.Answerer, func()
 
 // find returns the index of the source with a name.
 func (m *Models) find(name string) (int, error) {
-	i := slices.IndexFunc(m.sources, func(s Source) bool { return s.Model.Name == name })
+	i := slices.IndexFunc(m.sources, func(s Source) bool { return s.Name == name })
 	if i >= 0 {
 		return i, nil
 	}
@@ -134,7 +176,7 @@ func (m *Models) find(name string) (int, error) {
 	}
 	unknown := &service.UnknownModelError{Name: name}
 	for _, s := range m.sources {
-		unknown.Known = append(unknown.Known, s.Model.Name)
+		unknown.Known = append(unknown.Known, s.Name)
 	}
 	return 0, unknown
 }
@@ -143,13 +185,15 @@ func (m *Models) find(name string) (int, error) {
 func (m *Models) use(ctx context.Context, index int) (service.Answerer, func(), error) {
 	t := &turn{index, make(chan error, 1)}
 	m.mu.Lock()
-	if m.closed {
-		m.mu.Unlock()
-		return nil, nil, service.ErrClosed
+	err := m.refusal(index)
+	if err == nil {
+		m.waiting = append(m.waiting, t)
+		m.advance()
 	}
-	m.waiting = append(m.waiting, t)
-	m.advance()
 	m.mu.Unlock()
+	if err != nil {
+		return nil, nil, err
+	}
 	select {
 	case err := <-t.come:
 		return m.entered(err)
@@ -160,10 +204,21 @@ func (m *Models) use(ctx context.Context, index int) (service.Answerer, func(), 
 	if i := slices.Index(m.waiting, t); i >= 0 {
 		m.waiting = slices.Delete(m.waiting, i, i+1)
 	} else if <-t.come == nil { // it has come at the same time
-		m.users--
+		m.left()
 	}
 	m.advance()
 	return nil, nil, context.Cause(ctx)
+}
+
+// refusal returns why nobody waits for a source now; nil: one may. The lock is held.
+func (m *Models) refusal(index int) error {
+	if m.closed {
+		return service.ErrClosed
+	}
+	if f := m.failed[index]; time.Now().Before(f.until) {
+		return f.err
+	}
+	return nil
 }
 
 // entered returns what Use returns to a request whose turn has come.
@@ -173,34 +228,67 @@ func (m *Models) entered(err error) (service.Answerer, func(), error) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.loaded, sync.OnceFunc(m.leave), nil // it stays loaded while the request is one of users
+	return shared{m.loaded, m}, sync.OnceFunc(m.leave), nil // it stays loaded while the request is one of users
+}
+
+// shared is a loaded model whose answers are users of it until they have ended, also when the request
+// that has begun them is none any more.
+type shared struct {
+	Loaded
+	models *Models
+}
+
+// Answer implements [service.Answerer]. The caller is a user of the model.
+func (s shared) Answer(ctx context.Context, r service.Request) (*service.Answer, error) {
+	a, err := s.Loaded.Answer(ctx, r)
+	if err == nil {
+		s.models.mu.Lock()
+		s.models.users++
+		s.models.mu.Unlock()
+		a.AfterEnd(s.models.leave)
+	}
+	return a, err
 }
 
 // leave ends a use.
 func (m *Models) leave() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.users--
+	m.left()
 	m.advance()
 }
 
+// left counts one user less. The lock is held.
+func (m *Models) left() {
+	m.users--
+	m.stay.used = time.Now()
+}
+
 // advance has those enter whose turn it is, or begins to load what the first one waits for if nobody
-// uses what is loaded. The lock is held.
+// uses what is loaded and its stay is over. The lock is held.
 func (m *Models) advance() {
-	if m.loading || len(m.waiting) == 0 {
+	if m.loading || m.closed || len(m.waiting) == 0 {
 		return
 	}
-	next := m.waiting[0].index
-	if m.loaded != nil && m.index == next {
-		m.answer(next, nil)
+	now := time.Now()
+	if m.loaded != nil && (m.waiting[0].index == m.index || now.Before(m.stay.until)) {
+		m.answer(m.index, nil)
+	}
+	if len(m.waiting) == 0 || m.users > 0 {
 		return
 	}
-	if m.users == 0 {
-		m.loading = true
-		old := m.loaded
-		m.loaded = nil
-		m.loads.Go(func() { m.load(old, next) })
+	if left := m.stay.left(now); m.loaded != nil && left > 0 {
+		time.AfterFunc(left, func() {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			m.advance()
+		})
+		return
 	}
+	m.loading = true
+	old, next := m.loaded, m.waiting[0].index
+	m.loaded = nil
+	m.loads.Go(func() { m.load(old, next) })
 }
 
 // answer tells all who wait for a source that their turn has come. The lock is held.
@@ -219,26 +307,28 @@ func (m *Models) answer(index int, err error) {
 
 // load closes what was loaded, if anything, and loads a source.
 func (m *Models) load(old Loaded, index int) {
+	begun := time.Now()
 	if old != nil {
+		name := old.Model().Name
 		if err := old.Close(); err != nil {
-			m.log.Error("closing a model failed", "model", old.Model().Name, "error", err)
+			m.log.Error("closing a model failed", "model", name, "error", err)
 		}
 	}
-	name, begun := m.sources[index].Model.Name, time.Now()
-	loaded, err := m.sources[index].Open()
+	source := m.sources[index]
+	loaded, err := source.Open()
+	took := time.Since(begun)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.loading = false
 	if err != nil {
-		m.log.Error("loading a model failed", "model", name, "error", err)
-		m.answer(index, &LoadError{name, err})
+		m.log.Error("loading a model failed", "model", source.Name, "error", err)
+		m.failed[index] = fault{source.failed(err), time.Now().Add(retryLoad)}
+		m.answer(index, m.failed[index].err)
 	} else {
-		m.log.Info("loaded a model", "model", name, "took", time.Since(begun).Round(time.Millisecond))
-		m.loaded, m.index = loaded, index
+		m.log.Info("loaded a model", "model", source.Name, "took", took.Round(time.Millisecond))
+		m.loaded, m.index, m.stay = loaded, index, newStay(took)
 	}
-	if !m.closed {
-		m.advance()
-	}
+	m.advance()
 }
 
 // Peek calls f with what is loaded, which stays so meanwhile, or returns false if nothing is.
@@ -251,8 +341,11 @@ func (m *Models) Peek(f func(Loaded)) bool {
 	}
 	m.users++
 	m.mu.Unlock()
-	defer m.leave()
 	f(loaded)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.users-- // it was looked at, and not used
+	m.advance()
 	return true
 }
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -47,11 +48,18 @@ func (n *notes) all() []string {
 	return slices.Clone(n.lines)
 }
 
-// pretend has models that take a second to load. One that is called bad cannot be.
+// pretend has models that take a second to load. One that is called bad cannot be loaded, and of one that
+// is called damaged that is known before.
 func pretend(n *notes, names ...string) *Models {
 	var sources []Source
 	for _, name := range names {
-		sources = append(sources, Source{Model: service.Model{Name: name}, Open: func() (Loaded, error) {
+		describe := func() (service.Model, error) {
+			if name == "damaged" {
+				return service.Model{}, errors.New("it is damaged")
+			}
+			return service.Model{Context: 55}, nil
+		}
+		sources = append(sources, Source{Name: name, Describe: describe, Open: func() (Loaded, error) {
 			time.Sleep(time.Second)
 			if name == "bad" {
 				return nil, errors.New("it is broken")
@@ -97,7 +105,7 @@ func TestAnotherModelIsLoadedWhenTheAnswersHaveEnded(t *testing.T) {
 		if got := n.all(); !slices.Equal(got, []string{"open a", "close a", "open b"}) {
 			t.Errorf("%v", got)
 		}
-		if l := m.List(); len(l) != 2 || l[0].Name != "a" || l[0].Context != 0 || l[1].Context != 77 {
+		if l := m.List(); len(l) != 2 || l[0].Name != "a" || l[0].Context != 55 || l[1].Context != 77 {
 			t.Errorf("the list is %+v", l)
 		}
 		if err := m.Close(); err != nil {
@@ -142,20 +150,80 @@ func TestAStreamOfRequestsStarvesNoOtherModel(t *testing.T) {
 	})
 }
 
+// A request comes as soon as the one before is answered, a tenth of a second later, or when nobody waits any more.
+func TestModelsDoNotChangeAtEachRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &notes{}
+		m := pretend(n, "a", "b")
+		ctx, end := context.WithTimeout(t.Context(), 30*time.Second)
+		defer end()
+		answers := map[string]*atomic.Int64{"a": {}, "b": {}}
+		var clients sync.WaitGroup
+		for name, count := range answers {
+			clients.Go(func() {
+				for {
+					_, done, err := m.Use(ctx, name)
+					if err != nil {
+						return
+					}
+					time.Sleep(100 * time.Millisecond)
+					done()
+					count.Add(1)
+					time.Sleep(50 * time.Millisecond)
+				}
+			})
+		}
+		clients.Wait()
+		if err := m.Close(); err != nil {
+			t.Error(err)
+		}
+		// A load and a stay take a second each, and in a stay there are six or seven answers.
+		if a, b, loads := answers["a"].Load(), answers["b"].Load(), len(n.all())/2; min(a, b) < 40 || loads > 16 {
+			t.Errorf("%d and %d answers with %d loads", a, b, loads)
+		}
+	})
+}
+
+func TestAModelThatNobodyAsksDoesNotStay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := pretend(&notes{}, "a", "b")
+		defer m.Close()
+		begun := time.Now()
+		for range 5 { // of one client, which asks one after the other
+			use(t, m, "a")()
+			m.Peek(func(Loaded) {}) // who looks on does not use it
+			use(t, m, "b")()
+		}
+		if took := time.Since(begun); took > 11*time.Second {
+			t.Errorf("10 loads of a second took %v", took)
+		}
+	})
+}
+
 func TestWhatDoesNotLoadIsAnErrorOfItsRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := pretend(&notes{}, "a", "bad")
+		n := &notes{}
+		m := pretend(n, "a", "bad", "damaged")
 		defer m.Close()
-		for range 2 {
+		for range 3 {
 			use(t, m, "a")()
-			_, _, err := m.Use(t.Context(), "bad")
-			var failed *LoadError
-			if !errors.As(err, &failed) || failed.Name != "bad" || !strings.Contains(err.Error(), "it is broken") {
-				t.Errorf("a broken model: %v", err)
+			for name, why := range map[string]string{"bad": "it is broken", "damaged": "it is damaged"} {
+				_, _, err := m.Use(t.Context(), name)
+				var failed *service.LoadError
+				if !errors.As(err, &failed) || failed.Name != name || !strings.Contains(err.Error(), why) {
+					t.Errorf("%s: %v", name, err)
+				}
 			}
 		}
+		if got := n.all(); !slices.Equal(got, []string{"open a", "close a", "open a"}) {
+			t.Errorf("what does not load is tried again at once, or when it is known: %v", got)
+		}
+		time.Sleep(retryLoad)
+		if _, _, err := m.Use(t.Context(), "bad"); err == nil || len(n.all()) != 4 {
+			t.Errorf("later it is not tried again: %v, %v", err, n.all())
+		}
 		var unknown *service.UnknownModelError
-		if _, _, err := m.Use(t.Context(), "c"); !errors.As(err, &unknown) || len(unknown.Known) != 2 {
+		if _, _, err := m.Use(t.Context(), "c"); !errors.As(err, &unknown) || len(unknown.Known) != 3 {
 			t.Errorf("a model that is not there: %v", err)
 		}
 	})

@@ -48,7 +48,7 @@ func (l *scripted) Answer(ctx context.Context, r service.Request) (*service.Answ
 func openDescribed(t *testing.T, text string, o Options) *described {
 	t.Helper()
 	path := servicetest.WriteModel(t)
-	o.Models = NewModels(0, slog.New(slog.DiscardHandler), Source{Model: service.Model{Name: "tiny"}, Open: func() (Loaded, error) {
+	o.Models = NewModels(0, slog.New(slog.DiscardHandler), Source{Name: "tiny", Open: func() (Loaded, error) {
 		e, err := ebb.Open(path, ebb.Options{Context: 512})
 		if err != nil {
 			return nil, err

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/seed4d217819/ebb"
+	"github.com/seed4d217819/ebb/generation"
 	"github.com/seed4d217819/ebb/server/metrics"
 	"github.com/seed4d217819/ebb/service"
 	"github.com/seed4d217819/ebb/service/servicetest"
@@ -37,7 +39,7 @@ func openTiny(t *testing.T, counts *metrics.Metrics, names ...string) *Models {
 	path := servicetest.WriteModel(t)
 	var sources []Source
 	for _, name := range names {
-		sources = append(sources, Source{Model: service.Model{Name: name}, Open: func() (Loaded, error) {
+		sources = append(sources, Source{Name: name, Open: func() (Loaded, error) {
 			e, err := ebb.Open(path, ebb.Options{Context: 512})
 			if err != nil {
 				return nil, err
@@ -195,5 +197,56 @@ func TestRequestsOfTwoModels(t *testing.T) {
 	clients.Wait()
 	if status := say(t, s, "c", "", "Hello."); status != http.StatusNotFound {
 		t.Errorf("a model that is not there: status %d", status)
+	}
+}
+
+// An answer that nobody reads any more, or slowly, is whole when its model is closed.
+func TestWhoReadsSlowlyKeepsNoModel(t *testing.T) {
+	m := openTiny(t, metrics.New(), "a", "b")
+	begin := func(name string) *service.Answer {
+		t.Helper()
+		model, done, err := m.Use(t.Context(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer done()
+		a, err := model.Answer(t.Context(), service.Request{Prompt: []int32{5, 6, 7}, Config: ebb.GenerationConfig{MaxNewTokens: 40, EOSTokenID: generation.TokenIDs{}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(a.Close)
+		return a
+	}
+	read := func(a *service.Answer) string {
+		t.Helper()
+		texts, err := a.Texts(t.Context())
+		if err != nil || len(texts) != 1 || len(texts[0].Tokens) != 40 {
+			t.Fatal(texts, err)
+		}
+		return texts[0].Message.Content
+	}
+	slow := begin("a")
+	next, stop := iter.Pull2(slow.Events(t.Context()))
+	defer stop()
+	var beginning string
+	for beginning == "" { // the rest is not read yet
+		e, _, _ := next()
+		beginning = e.Part.Text
+	}
+	unread := begin("a")
+	read(begin("b")) // a is closed for that
+	if m.Peek(func(l Loaded) { beginning += l.Model().Name }); !strings.HasSuffix(beginning, "b") {
+		t.Error("b is not loaded")
+	}
+	got := strings.TrimSuffix(beginning, "b")
+	for e, err, more := next(); more; e, err, more = next() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got += e.Part.Text
+	}
+	want := read(begin("a"))
+	if other := read(unread); got != want || other != want || want == "" {
+		t.Errorf("read slowly it is %q, unread %q, want %q", got, other, want)
 	}
 }

@@ -47,7 +47,7 @@ func start(t *testing.T, model string, engine ebb.Options, o service.Options, se
 	}
 	counts := metrics.New()
 	o.Name, o.Step = "a", counts.Step
-	r.answers = NewModels(0, server.withDefaults().Log, Source{Model: service.Model{Name: "a"}, Open: func() (Loaded, error) {
+	r.answers = NewModels(0, server.withDefaults().Log, Source{Name: "a", Open: func() (Loaded, error) {
 		e, err := ebb.Open(model, engine)
 		if err != nil {
 			return nil, err

@@ -19,6 +19,7 @@ type Answer struct {
 	prompt  prompt
 	ctx     context.Context //nolint:containedctx // the request's, which the batch is given
 	cancel  context.CancelCauseFunc
+	release func() // of the tokenizer, by which the answer is read
 
 	// Of the goroutine that computes:
 	found        conversation.Found
@@ -80,12 +81,21 @@ func newAnswer(ctx context.Context, s *Service, r Request, p prompt) *Answer {
 	a := &Answer{service: s, request: r, prompt: p, begun: time.Now(), news: make(chan struct{}, 1)}
 	a.progress.Total = len(p.tokens)
 	a.ctx, a.cancel = context.WithCancelCause(ctx)
+	a.release = s.engine.Tokenizer().Hold()
 	return a
 }
 
 // Close ends the answer, if it has not ended, and does not wait until nothing is computed for it any
-// more. It may be called twice.
-func (a *Answer) Close() { a.cancel(errEnded) }
+// more. Nothing of it is read afterwards. It may be called twice.
+func (a *Answer) Close() {
+	a.cancel(errEnded)
+	a.release()
+}
+
+// AfterEnd has f called, by a goroutine of its own, when the answer has ended or is about to, because it
+// was cancelled. What there is of it can be read all the same until its Close, also when the service and
+// its engine are closed.
+func (a *Answer) AfterEnd(f func()) { context.AfterFunc(a.ctx, f) }
 
 // Usage returns what the answer has taken so far.
 func (a *Answer) Usage() Usage {

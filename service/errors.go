@@ -43,6 +43,21 @@ func (e *ContextError) Error() string {
 	return fmt.Sprintf("prompt is too long: %d tokens > %d maximum; this model's maximum context length is %[2]d tokens", e.Tokens, e.Context)
 }
 
+// LoadError says that a model could not be loaded.
+type LoadError struct {
+	Name   string
+	Short  bool   // there was too little memory: the same request may succeed later
+	Reason string // for clients: it names no files of the server. "": its log says more
+	Err    error
+}
+
+func (e *LoadError) Error() string {
+	return fmt.Sprintf("model %q cannot be loaded: %v", e.Name, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *LoadError) Unwrap() error { return e.Err }
+
 // UnknownModelError says that no model has the name that a request gives.
 type UnknownModelError struct {
 	Name  string

@@ -205,6 +205,7 @@ func (s *Service) Answer(ctx context.Context, r Request) (*Answer, error) {
 	s.requests.Add(1)
 	a := newAnswer(ctx, s, r, p)
 	if !s.queue.put(a) {
+		a.Close()
 		s.leave()
 		return nil, ErrClosed
 	}

@@ -3,6 +3,7 @@ package tokenizer
 import (
 	"bytes"
 	"fmt"
+	"sync"
 
 	"github.com/seed4d217819/ebb/ggml/llama"
 )
@@ -12,6 +13,10 @@ import (
 type Tokenizer struct {
 	vocab      *llama.Vocab
 	spaceFirst bool // Encode puts a space in front of every text
+
+	mu     sync.Mutex
+	holds  int  // that are not released
+	closed bool // and freed with the last of them
 }
 
 // Options says how Encode reads a text. The zero value reads it as plain text that continues what
@@ -54,7 +59,8 @@ func (t *Tokenizer) Encode(text string, o Options) ([]int32, error) {
 
 // Decode returns the text of ids; skipSpecial leaves special tokens out, and otherwise they are
 // spelt as in the vocabulary. An id outside the vocabulary becomes U+FFFD. Tokens may hold parts of
-// characters, so the text need not be valid UTF-8. After Close the text is empty.
+// characters, so the text need not be valid UTF-8. After Close the text is empty, unless somebody holds the
+// vocabulary.
 //
 // A space that Encode puts in front of every text, as SentencePiece does, is removed again; for
 // tokens that continue a text use a [Decoder]. Nothing else is cleaned up: "a , b" stays as it is.
@@ -128,5 +134,31 @@ func (t *Tokenizer) EOG() []int32 { return t.vocab.EOG() }
 // IsEOG reports whether id is one of EOG.
 func (t *Tokenizer) IsEOG(id int32) bool { return t.vocab.IsEOG(id) }
 
-// Close frees the vocabulary. It does nothing the second time.
-func (t *Tokenizer) Close() error { return t.vocab.Close() }
+// Hold keeps the vocabulary, also after Close, until release is called: tokens that were generated can be
+// read when the model that has generated them is closed. A second call of release does nothing.
+func (t *Tokenizer) Hold() (release func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.holds++
+	return sync.OnceFunc(func() {
+		t.mu.Lock()
+		t.holds--
+		last := t.closed && t.holds == 0
+		t.mu.Unlock()
+		if last {
+			_ = t.vocab.Close() // freeing memory does not fail
+		}
+	})
+}
+
+// Close frees the vocabulary, as soon as nobody holds it. It does nothing the second time.
+func (t *Tokenizer) Close() error {
+	t.mu.Lock()
+	t.closed = true
+	held := t.holds > 0
+	t.mu.Unlock()
+	if held {
+		return nil
+	}
+	return t.vocab.Close()
+}

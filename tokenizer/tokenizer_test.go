@@ -213,6 +213,28 @@ func TestCloseWaitsForCallsAndEndsTheRest(t *testing.T) {
 	}
 }
 
+func TestTokensAreReadAfterCloseWhileTheVocabularyIsHeld(t *testing.T) {
+	tok, err := tokenizer.Open(tiny)
+	if err != nil {
+		t.Fatal(err)
+	}
+	release, other := tok.Hold(), tok.Hold()
+	for range 2 {
+		if err := tok.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	release()
+	release()
+	if got := tok.Spell('a'); got != "a" {
+		t.Errorf("the token a is %q while the vocabulary is held", got)
+	}
+	other()
+	if got := tok.Spell('a'); got != "" {
+		t.Errorf("the token a is %q when nobody holds the vocabulary", got)
+	}
+}
+
 // FuzzEncode also decodes what the bytes are as ids: whatever it is given, the C library must not
 // end the process.
 func FuzzEncode(f *testing.F) {

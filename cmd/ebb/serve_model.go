@@ -12,7 +12,6 @@ import (
 
 	"github.com/seed4d217819/ebb"
 	"github.com/seed4d217819/ebb/ggml"
-	"github.com/seed4d217819/ebb/gguf"
 	"github.com/seed4d217819/ebb/internal/bytesize"
 	"github.com/seed4d217819/ebb/internal/memory"
 	"github.com/seed4d217819/ebb/server"
@@ -45,30 +44,27 @@ func (f *serveFlags) sources(ctx context.Context, step func(service.Step), notes
 		if path, err = modelFile(ctx, path, notes); err != nil {
 			return nil, err
 		}
-		model, err := describeModel(name, path)
-		if err != nil {
+		h := &header{path: path, context: f.engine.options.Context, requests: f.queue}
+		if err := h.check(); err != nil {
 			return nil, err
 		}
-		model.Context = cmp.Or(f.engine.options.Context, model.Context)
-		sources = append(sources, server.Source{Model: model, Open: func() (server.Loaded, error) {
-			return f.load(name, path, step, notes, log)
-		}})
+		sources = append(sources, server.Source{
+			Name: name,
+			Describe: func() (service.Model, error) {
+				m, err := h.describe()
+				return m, loadError(name, err)
+			},
+			Open: func() (server.Loaded, error) {
+				l, err := f.load(name, path, step, notes, log)
+				if err != nil {
+					return nil, loadError(name, err)
+				}
+				h.learn(l.Model().Context)
+				return l, nil
+			},
+		})
 	}
 	return sources, nil
-}
-
-// describeModel returns what the header of a model says of it.
-func describeModel(name, path string) (service.Model, error) {
-	file, err := gguf.Open(path)
-	if err != nil {
-		return service.Model{}, err
-	}
-	defer file.Close()
-	s := summarize(file)
-	return service.Model{
-		Name: name, Created: time.Now(), Architecture: s.Architecture, Context: s.Context, Trained: s.Context,
-		Vocabulary: s.vocabulary, Chat: s.Template != nil,
-	}, nil
 }
 
 // load opens a model and its service, whose steps are heard of.

@@ -52,6 +52,7 @@ func FaultOf(err error) *Fault {
 	var tooLong *service.ContextError
 	var wrong *service.RequestError
 	var unknown *service.UnknownModelError
+	var load *service.LoadError
 	switch {
 	case err == nil:
 		return nil
@@ -66,6 +67,8 @@ func FaultOf(err error) *Fault {
 		return &Fault{Status: http.StatusBadRequest, Param: wrong.Field, Message: wrong.Error()}
 	case errors.As(err, &unknown):
 		return &Fault{Status: http.StatusNotFound, Code: "model_not_found", Param: "model", Message: unknown.Error()}
+	case errors.As(err, &load):
+		return unloadable(load)
 	case errors.Is(err, service.ErrModelBusy):
 		return &Fault{
 			Status: http.StatusServiceUnavailable, Code: "model_busy", RetryAfter: 10 * time.Second,
@@ -85,6 +88,21 @@ func FaultOf(err error) *Fault {
 		return &Fault{Status: StatusClosed, Message: "the client has gone away"}
 	}
 	return &Fault{Status: http.StatusInternalServerError, Code: "internal_error", Message: err.Error()}
+}
+
+// unloadable is the fault of a model that cannot be loaded. With a file that is broken it cannot be loaded a
+// second time, either; memory may be there then.
+func unloadable(e *service.LoadError) *Fault {
+	f := &Fault{Status: http.StatusInternalServerError, Code: "model_not_loaded"}
+	reason := e.Reason
+	if reason == "" {
+		reason = "the log of the server says why"
+	}
+	if e.Short {
+		f.Status, f.RetryAfter = http.StatusServiceUnavailable, 30*time.Second
+	}
+	f.Message = fmt.Sprintf("model %q cannot be loaded: %s", e.Name, reason)
+	return f
 }
 
 // Head sets the header fields that tell programs whether to send the request again. Libraries of

@@ -134,6 +134,8 @@ func TestAnErrorHasAStatusAndSaysWhetherToSendAgain(t *testing.T) {
 		{&service.UnknownModelError{Name: "x", Known: []string{"y"}}, 404, "model_not_found", "model", "false"},
 		{fmt.Errorf("a request: %w", service.ErrBusy), 429, "queue_full", "", "after 1"},
 		{service.ErrClosed, 503, "unavailable", "", "after 5"},
+		{&service.LoadError{Name: "x", Short: true}, 503, "model_not_loaded", "", "after 30"},
+		{&service.LoadError{Name: "x"}, 500, "model_not_loaded", "", "false"},
 		{context.Canceled, wire.StatusClosed, "", "", "false"},
 		{errors.New("disk full"), 500, "internal_error", "", "false"},
 		{wire.NotOffered("images"), 501, "not_implemented", "", "false"},
@@ -152,6 +154,9 @@ func TestAnErrorHasAStatusAndSaysWhetherToSendAgain(t *testing.T) {
 	}
 	if f := wire.FaultOf(&service.ContextError{Tokens: 9, Context: 8}); f.Tokens != 9 || f.Context != 8 {
 		t.Errorf("a long prompt: %+v", f)
+	}
+	if f := wire.FaultOf(&service.LoadError{Name: "x", Err: errors.New("/a/file")}); strings.Contains(f.Message, "/a/file") {
+		t.Errorf("a client is told of a file: %s", f.Message)
 	}
 	if f := wire.FaultOf(nil); f != nil {
 		t.Errorf("no error is %+v", f)
