@@ -51,7 +51,7 @@ func (c Config) Validate() error {
 		right func(float64) bool
 		want  string
 	}{
-		{"temperature", orOne(c.Temperature), above0, "a number above 0; for the most probable token turn do_sample off"},
+		{"temperature", orOne(c.Temperature), above0, "a number above 0; for the most probable token turn do_sample off, or ask a server for temperature 0"},
 		{"top_p", orOne(c.TopP), upTo1, "a number from 0 to 1"},
 		{"min_p", c.MinP, upTo1, "a number from 0 to 1"},
 		{"typical_p", orOne(c.TypicalP), above0UpTo1, "a number above 0, at most 1"},

@@ -1,14 +1,12 @@
 package server
 
 import (
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 )
@@ -16,26 +14,65 @@ import (
 // unixPrefix begins an address that is a socket in the file system.
 const unixPrefix = "unix:"
 
-// Listen listens on an address: HOST:PORT, or unix:PATH.
+// errInUse says that another program listens.
+var errInUse = errors.New("server: the address is in use by another program: end that one, or listen elsewhere")
+
+// Listen listens on an address: HOST:PORT, or unix:PATH. Its errors do not repeat the address.
 func Listen(address string) (net.Listener, error) {
-	path, ok := strings.CutPrefix(address, unixPrefix)
-	if !ok {
-		l, err := net.Listen("tcp", address)
-		if errors.Is(err, syscall.EADDRINUSE) {
-			return nil, fmt.Errorf("server: %s is in use by another program: end that one, or listen elsewhere", address)
-		}
-		return l, err
+	if path, ok := strings.CutPrefix(address, unixPrefix); ok {
+		return listenUnix(path)
+	}
+	l, err := net.Listen("tcp", address)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, errInUse
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return nil, errors.New("server: this machine does not have the address: want one of its own, or 0.0.0.0 for all")
+	case errors.Is(err, syscall.EACCES):
+		return nil, fmt.Errorf("server: %w: only root may listen on the first ports, up to 1023 on most systems", withoutAddress(err))
+	case err != nil:
+		return nil, fmt.Errorf("server: %w", withoutAddress(err))
+	}
+	return l, nil
+}
+
+// listenUnix listens on a socket in the file system.
+func listenUnix(path string) (net.Listener, error) {
+	if path == "" {
+		return nil, errors.New("server: want a path behind unix:, as in unix:/run/ebb.sock")
 	}
 	// A program that was killed has left its socket behind, to which nobody listens.
-	if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
+	c, err := net.DialTimeout("unix", path, time.Second)
+	if err == nil {
 		_ = c.Close()
-		return nil, fmt.Errorf("server: %s is in use by another program: end that one, or listen elsewhere", address)
-	} else if info, statErr := os.Lstat(path); statErr == nil && info.Mode()&os.ModeSocket != 0 && errors.Is(err, syscall.ECONNREFUSED) {
-		if err := os.Remove(path); err != nil {
-			return nil, err
+		return nil, errInUse
+	}
+	if info, statErr := os.Lstat(path); statErr == nil {
+		if info.Mode()&os.ModeSocket == 0 {
+			return nil, errors.New("server: there is a file already that is no socket: remove it, or name another path")
+		}
+		if errors.Is(err, syscall.ECONNREFUSED) {
+			if err := os.Remove(path); err != nil {
+				return nil, fmt.Errorf("server: %w", err)
+			}
 		}
 	}
-	return net.Listen("unix", path)
+	l, err := net.Listen("unix", path)
+	switch {
+	case errors.Is(err, syscall.EINVAL):
+		return nil, fmt.Errorf("server: the path has %d bytes: want at most 107, or 103 on macOS", len(path))
+	case err != nil:
+		return nil, fmt.Errorf("server: %w", withoutAddress(err))
+	}
+	return l, nil
+}
+
+// withoutAddress returns the cause of an error of net.
+func withoutAddress(err error) error {
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		return op.Err
+	}
+	return err
 }
 
 // IsPrivate reports whether a listener is reached from this machine alone.
@@ -64,56 +101,4 @@ func URL(l net.Listener, encrypted bool) string {
 		return fmt.Sprintf("%slocalhost:%d", scheme, a.Port())
 	}
 	return scheme + a.String()
-}
-
-// certificate is the one of TLS files, which may be replaced while the server runs.
-type certificate struct {
-	cert, key string // files
-
-	mu   sync.Mutex
-	read *tls.Certificate
-	of   [2]time.Time // when the files that were read had been written
-}
-
-// Encrypt has a listener speak TLS with a certificate and its key, in files of PEM. They are read again
-// when they have changed; while the new ones are not a pair, the old ones are used.
-func Encrypt(l net.Listener, certFile, keyFile string) (net.Listener, error) {
-	c := &certificate{cert: certFile, key: keyFile}
-	if _, err := c.get(nil); err != nil {
-		return nil, fmt.Errorf("server: TLS: %w", err)
-	}
-	return tls.NewListener(l, &tls.Config{
-		MinVersion: tls.VersionTLS12, GetCertificate: c.get, NextProtos: []string{"http/1.1"},
-	}), nil
-}
-
-// get returns the certificate for a connection.
-func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var written [2]time.Time
-	for i, name := range []string{c.cert, c.key} {
-		info, err := os.Stat(name)
-		if err != nil {
-			return c.or(err)
-		}
-		written[i] = info.ModTime()
-	}
-	if c.read != nil && written == c.of {
-		return c.read, nil
-	}
-	pair, err := tls.LoadX509KeyPair(c.cert, c.key)
-	if err != nil {
-		return c.or(err)
-	}
-	c.read, c.of = &pair, written
-	return c.read, nil
-}
-
-// or returns the certificate that was read before an error, if there is one.
-func (c *certificate) or(err error) (*tls.Certificate, error) {
-	if c.read == nil {
-		return nil, err
-	}
-	return c.read, nil
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
@@ -23,7 +24,7 @@ func newOrigins(allowed []string, keyless, private bool) (*origins, error) {
 			continue
 		}
 		if err := o.cross.AddTrustedOrigin(a); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%q is no origin of pages: want a scheme and a host, as in https://example.org", a)
 		}
 	}
 	return o, nil

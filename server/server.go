@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/pprof"
+	"strings"
 	"time"
 
 	"github.com/seed4d217819/ebb/server/anthropic"
@@ -82,7 +83,7 @@ func New(o Options) (*Server, error) {
 	s := &Server{options: o, log: o.Log, routes: &routes{ServeMux: http.NewServeMux()}}
 	var err error
 	if s.origins, err = newOrigins(o.Origins, len(o.Keys) == 0, o.Private); err != nil {
-		return nil, fmt.Errorf("server: origins of pages: %w", err)
+		return nil, fmt.Errorf("server: %w", err)
 	}
 	if err := s.mount(); err != nil {
 		return nil, err
@@ -153,10 +154,8 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		r = r.WithContext(wire.WithSalt(r.Context(), key.salt))
 	}
 	switch {
-	case route == "" && s.offersPath(r):
-		fail(w, r, http.StatusMethodNotAllowed, "the method "+r.Method+" is not one of "+r.URL.Path)
 	case route == "":
-		fail(w, r, http.StatusNotFound, "there is nothing at "+r.Method+" "+r.URL.Path)
+		s.refuseRoute(w, r)
 	case keyless[route] || always[route]:
 		s.limit(w, r, route)
 		s.routes.ServeHTTP(w, r)
@@ -169,16 +168,27 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// offersPath reports whether there is a route for another method.
-func (s *Server) offersPath(r *http.Request) bool {
+// refuseRoute answers a request for which there is no route.
+func (s *Server) refuseRoute(w http.ResponseWriter, r *http.Request) {
+	methods := s.methods(r)
+	if len(methods) == 0 {
+		refuse(w, r, wire.NotFound(r))
+		return
+	}
+	w.Header().Set("Allow", strings.Join(methods, ", "))
+	fail(w, r, http.StatusMethodNotAllowed, r.URL.Path+" does not take "+r.Method+": want "+strings.Join(methods, " or "))
+}
+
+// methods returns those for which there is a route at the path of a request.
+func (s *Server) methods(r *http.Request) (methods []string) {
 	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodDelete} {
 		other := r.Clone(r.Context())
 		other.Method = method
 		if _, route := s.routes.Handler(other); route != "" {
-			return true
+			methods = append(methods, method)
 		}
 	}
-	return false
+	return methods
 }
 
 // limit bounds how long the body of a request may take to arrive. Who writes an answer bounds how

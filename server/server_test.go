@@ -115,14 +115,17 @@ func TestErrorsHaveTheShapeOfTheirAPI(t *testing.T) {
 		method, path, want string
 		status             int
 	}{
-		{"GET", "/v1/nothing", `{"error":{"message":"there is nothing at GET /v1/nothing","type":"invalid_request_error","param":null,"code":"not_found"}}`, 404},
-		{"PUT", "/v1/things", `{"error":{"message":"the method PUT is not one of /v1/things","type":"invalid_request_error","param":null,"code":"method_not_allowed"}}`, 405},
-		{"GET", "/v1/messages/x", `{"type":"error","error":{"type":"not_found_error","message":"there is nothing at GET /v1/messages/x"}}`, 404},
-		{"GET", "/api/nothing", `{"error":"there is nothing at GET /api/nothing"}`, 404},
+		{"GET", "/v1/nothing", `{"error":{"message":"there is nothing at GET /v1/nothing: /openapi.yaml describes what there is","type":"invalid_request_error","param":null,"code":"not_found"}}`, 404},
+		{"PUT", "/v1/things", `{"error":{"message":"/v1/things does not take PUT: want POST","type":"invalid_request_error","param":null,"code":"method_not_allowed"}}`, 405},
+		{"GET", "/v1/messages/x", `{"type":"error","error":{"type":"not_found_error","message":"there is nothing at GET /v1/messages/x: /openapi.yaml describes what there is"}}`, 404},
+		{"GET", "/api/nothing", `{"error":"there is nothing at GET /api/nothing: /openapi.yaml describes what there is"}`, 404},
 	} {
 		w := ask(s, tt.method, tt.path)
 		if got := strings.TrimSpace(w.Body.String()); got != tt.want || w.Code != tt.status {
 			t.Errorf("%s %s: status %d, %s\nwant %s", tt.method, tt.path, w.Code, got, tt.want)
+		}
+		if allow := w.Header().Get("Allow"); tt.status == 405 && allow != "POST" {
+			t.Errorf("%s %s: the header Allow is %q, want POST", tt.method, tt.path, allow)
 		}
 	}
 }

@@ -33,7 +33,7 @@ sources of ebb.`,
 		Example: `  ebb bench -m model.gguf --threads 2
   ebb bench -m model.gguf --workloads decode --depths 0,512,32000 --context 32768
   ebb bench -m model.gguf --policies static --kv-types f16,q8_0 --json result.json`,
-		Args: arguments(cobra.NoArgs),
+		Args: noArguments,
 		RunE: f.run,
 	}
 	flags := cmd.Flags()

@@ -45,7 +45,7 @@ otherwise. When the context is full, the model forgets the oldest turns, but nev
 system message; with --keep-full it forgets nothing, and the chat ends there.`,
 		Example: `  ebb chat -m model.gguf
   ebb chat -m model.gguf --system "Answer in one sentence." --cache offloaded --kv-memory 1GiB`,
-		Args: arguments(cobra.NoArgs),
+		Args: noArguments,
 		RunE: f.run,
 	}
 	f.engine.register(cmd)

@@ -50,7 +50,7 @@ The exit status is 0 if ebb can run here, and 1 if not.`,
 		Example: `  ebb doctor
   ebb doctor -m model.gguf
   ebb doctor --disk /var/tmp --output json`,
-		Args: arguments(cobra.NoArgs),
+		Args: noArguments,
 		RunE: f.run,
 	}
 	flags := cmd.Flags()

@@ -60,7 +60,7 @@ func execute(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 // packageName matches the name of a package in front of what the package says: at the beginning of
 // an error or of an error that it wraps. It means nothing to a user of the command.
 var packageName = regexp.MustCompile(
-	`(?m)(^|: )(attend|chat|devicemap|ebb|exec|generate|generation|ggml|gguf|grammar|hub|isa|jsonschema|kv|model|plan|product|rehearsal|sample|server|service|session|stack|tier|tokenizer): `)
+	`(?m)(^|: )(attend|blockfile|chat|conversation|devicemap|ebb|exec|generate|generation|ggml|gguf|grammar|hub|isa|jsonschema|kv|model|plan|product|rehearsal|responses|sample|server|service|session|stack|tier|tokenizer): `)
 
 // plain returns an error's text without the names of the packages that it comes from.
 func plain(err error) string {
@@ -81,6 +81,9 @@ func flagError(err error) error {
 		return misuseError{err}
 	}
 	want := plain(invalid.Unwrap())
+	if invalid.GetFlag().Value.Type() == "duration" {
+		want = "want a time with its unit, as in 30s or 5m"
+	}
 	if number, ok := errors.AsType[*strconv.NumError](err); ok {
 		switch {
 		case number.Func == "ParseBool":
@@ -138,8 +141,11 @@ command failed, or 2 if it was misused.`,
 		SuggestionsMinimumDistance: 2,
 	}
 	cmd.SetVersionTemplate("{{.Version}}\n")
+	// A command that is shown as COMMAND needs no second line of usage.
+	cmd.SetUsageTemplate(strings.Replace(cmd.UsageTemplate(), "{{if .HasAvailableSubCommands}}", "{{if and .HasAvailableSubCommands (not .Runnable)}}", 1))
+	cobra.EnableCommandSorting = false // what is needed first comes first
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return flagError(err) })
-	cmd.AddCommand(newRunCommand(), newChatCommand(), newServeCommand(), newInspectCommand(), newTemplateCommand(), newBenchCommand(), newCacheCommand(), newDoctorCommand(), newPlanCommand(), newVersionCommand())
+	cmd.AddCommand(newRunCommand(), newChatCommand(), newServeCommand(), newPlanCommand(), newInspectCommand(), newDoctorCommand(), newBenchCommand(), newCacheCommand(), newTemplateCommand(), newVersionCommand())
 	return cmd
 }
 
@@ -151,6 +157,17 @@ func takes(least, most int, what string) cobra.PositionalArgs {
 		}
 		return nil
 	}
+}
+
+// noArguments makes an argument a misuse.
+func noArguments(cmd *cobra.Command, args []string) error {
+	switch {
+	case len(args) == 0:
+		return nil
+	case cmd.Flags().Lookup("model") != nil:
+		return misusef("%s takes no argument, and %q was given: a model is named with -m FILE", cmd.CommandPath(), args[0])
+	}
+	return misusef("%s takes no argument, and %q was given", cmd.CommandPath(), args[0])
 }
 
 // arguments makes a wrong number of arguments a misuse.

@@ -51,7 +51,7 @@ one, by name or from a JSON file. docs/planning.md says what is counted and what
 		Example: `  ebb plan -m model.gguf --context 131072 --device-memory 8GiB
   ebb plan -m model.gguf --machine h100 --sequences 8
   ebb plan -m hf://OWNER/REPO:Q4_K_M --disk /var/tmp:64GiB --output json`,
-		Args: arguments(cobra.NoArgs),
+		Args: noArguments,
 		RunE: f.run,
 	}
 	flags := cmd.Flags()

@@ -21,7 +21,12 @@ func newServeCommand() *cobra.Command {
 		Short: "Answer programs over HTTP, in the APIs that they speak already",
 		Long: `Serve answers programs that speak the APIs of OpenAI (/v1/chat/completions,
 /v1/completions, /v1/responses), Anthropic (/v1/messages) or Ollama (/api/chat,
-/api/generate). docs/server.md says what of them is there.
+/api/generate), and has a page for people. docs/server.md says what of the APIs is there,
+and how clients are set up.
+
+What was computed of a conversation is kept, and its next turn computes what is new. With
+--cache-dir that outlives the server, and what memory has no room for. What does not fit
+the device streams as with ebb run: the same flags say where K/V are.
 
 Without --api-key everybody who reaches the address may use the server, so it listens
 on this machine alone unless --listen says otherwise. GET /health says whether the model
@@ -31,12 +36,13 @@ Ctrl-C or SIGTERM ends the server when its answers have ended, or after --drain;
 one ends it at once.`,
 		Example: `  ebb serve -m model.gguf
   ebb serve -m hf://owner/repo:Q4_K_M --context 65536
+  ebb serve -m model.gguf --cache-dir ~/.cache/ebb/kept:20GiB
   ebb serve -m model.gguf --listen 0.0.0.0:8080 --api-key-file keys.txt
   ebb serve -m small=small.gguf -m large=large.gguf
   ebb serve -m model.gguf --listen unix:/run/ebb.sock
   curl http://127.0.0.1:8080/v1/chat/completions \
       -d '{"messages": [{"role": "user", "content": "Why is the sky blue?"}]}'`,
-		Args: arguments(cobra.NoArgs),
+		Args: noArguments,
 		RunE: f.run,
 	}
 	f.register(cmd)
@@ -71,7 +77,11 @@ func (f *serveFlags) run(cmd *cobra.Command, _ []string) (err error) {
 		return err
 	}
 	models := server.NewModels(0, log, sources...)
-	dir, bytes := f.responses()
+	dir, bytes, err := f.responses()
+	if err != nil {
+		closeAll(listeners)
+		return err
+	}
 	s, err := server.New(server.Options{
 		Responses: dir, ResponseBytes: bytes,
 		Models: models, Keys: keys, Private: private(listeners), Origins: f.origins, Log: log, Drain: f.drain, Metrics: counts,
@@ -140,7 +150,7 @@ func (f *serveFlags) open() (listeners []net.Listener, err error) {
 	for i, l := range listeners {
 		if listeners[i], err = server.Encrypt(l, f.cert, f.key); err != nil {
 			listeners[i] = l
-			return listeners, err
+			return listeners, fmt.Errorf("--tls-cert %s, --tls-key %s: %w", f.cert, f.key, err)
 		}
 	}
 	return listeners, nil

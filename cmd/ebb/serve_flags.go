@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -41,6 +42,10 @@ const responsesPart = 64
 const defaultListen = "127.0.0.1:8080"
 
 func (f *serveFlags) register(cmd *cobra.Command) {
+	group(cmd, groupDevices, func(flags *pflag.FlagSet) {
+		flags.StringArrayVarP(&f.models, "model", "m", nil, modelHelp+" It may be given several times, as NAME=FILE: then one model is loaded at a time.")
+		flags.StringVar(&f.name, "name", "", "What clients call the model: its `NAME`. (default the file's name without .gguf)")
+	})
 	group(cmd, groupServer, func(flags *pflag.FlagSet) {
 		flags.StringArrayVar(&f.listen, "listen", nil, "Listen on this `ADDRESS`, HOST:PORT or unix:PATH. It may be given several times. (default "+defaultListen+", or the sockets that systemd passes)")
 		flags.StringArrayVar(&f.keys, "api-key", nil, "Refuse clients that do not show this `KEY`. It may be given several times; conversations under one key are never used for another one.")
@@ -54,12 +59,8 @@ func (f *serveFlags) register(cmd *cobra.Command) {
 		flags.DurationVar(&f.drain, "drain", 30*time.Second, "When the server is to end, let answers go on for this `TIME`, as in 30s.")
 		flags.StringVar(&f.logFormat, "log-format", "text", "The `FORMAT` of the log on stderr: text or json.")
 	})
-	group(cmd, groupDevices, func(flags *pflag.FlagSet) {
-		flags.StringArrayVarP(&f.models, "model", "m", nil, modelHelp+" It may be given several times, as NAME=FILE: then one model is loaded at a time.")
-		flags.StringVar(&f.name, "name", "", "What clients call the model. (default the file's name without .gguf)")
-	})
 	f.engine.registerOptions(cmd)
-	listByGroup(cmd, &f.helpDebug, groupServer, groupDevices, groupMemory)
+	listByGroup(cmd, &f.helpDebug, groupDevices, groupServer, groupMemory)
 	complete(cmd, "log-format", "text", "json")
 }
 
@@ -85,6 +86,11 @@ func (f *serveFlags) check(cmd *cobra.Command) error {
 	case f.logFormat != "text" && f.logFormat != "json":
 		return misusef("--log-format %s: want text or json", f.logFormat)
 	}
+	for _, address := range f.listen {
+		if err := checkAddress(address); err != nil {
+			return err
+		}
+	}
 	seen := map[string]bool{}
 	for _, m := range f.models {
 		name, path := f.split(m)
@@ -95,6 +101,21 @@ func (f *serveFlags) check(cmd *cobra.Command) error {
 			return misusef("two models are called %s: write -m NAME=FILE with another name", name)
 		}
 		seen[name] = true
+	}
+	return nil
+}
+
+// checkAddress reports an address that has not the form of one.
+func checkAddress(address string) error {
+	if strings.HasPrefix(address, "unix:") {
+		return nil
+	}
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return misusef("--listen %s: want HOST:PORT, as in %s, or unix:PATH", address, defaultListen)
+	}
+	if _, err := net.LookupPort("tcp", port); err != nil {
+		return misusef("--listen %s: %s is no port: want a number from 1 to 65535", address, port)
 	}
 	return nil
 }
@@ -118,20 +139,27 @@ func splitModel(model string) (name, path string) {
 	return strings.NewReplacer(":", "-", "=", "-").Replace(name), model
 }
 
-// responses returns the folder in which responses are kept, and how many bytes they may take: a part of
-// what --cache-dir has.
-func (f *serveFlags) responses() (dir string, bytes int64) {
+// responses makes the folder in which responses are kept, and returns it and how many bytes they may take:
+// a part of what --cache-dir has.
+func (f *serveFlags) responses() (dir string, bytes int64, err error) {
 	if f.cache.dir == "" {
-		return "", 0
+		return "", 0, nil
 	}
-	return filepath.Join(f.cache.dir, "responses"), f.cache.bytes / responsesPart
+	dir = filepath.Join(f.cache.dir, "responses")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", 0, fmt.Errorf("--cache-dir %s: %w: name a folder in which files may be kept", f.cache.dir, err)
+	}
+	return dir, f.cache.bytes / responsesPart, nil
 }
+
+// conversationBytes returns what the files of conversations may take: what responses leave of --cache-dir.
+func (f *serveFlags) conversationBytes() int64 { return f.cache.bytes - f.cache.bytes/responsesPart }
 
 // readKeys returns the keys of clients.
 func (f *serveFlags) readKeys() (keys []server.Key, err error) {
 	texts := f.keys
 	if f.keyFile != "" {
-		file, err := os.ReadFile(f.keyFile)
+		file, err := readText("the API keys", f.keyFile, nil)
 		if err != nil {
 			return nil, err
 		}

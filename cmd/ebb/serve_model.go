@@ -14,6 +14,7 @@ import (
 	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/internal/bytesize"
 	"github.com/seed4d217819/ebb/internal/memory"
+	"github.com/seed4d217819/ebb/kv"
 	"github.com/seed4d217819/ebb/server"
 	"github.com/seed4d217819/ebb/service"
 )
@@ -75,18 +76,31 @@ func (f *serveFlags) load(name, path string, step func(service.Step), notes io.W
 	if err != nil {
 		return nil, flags.memoryAdvice(err)
 	}
+	if err := f.checkCacheDir(engine.Stats().Cache.TokenBytes); err != nil {
+		return nil, errors.Join(err, engine.Close())
+	}
 	memory.GiveBack()
 	for _, note := range flags.notes(engine) {
 		log.Info(note, "model", name)
 	}
 	s, err := service.New(engine, service.Options{
 		Name: name, StepTime: time.Duration(f.stepTime) * time.Millisecond, Queue: f.queue, Step: step,
-		CacheDir: f.cache.dir, CacheBytes: f.cache.bytes - f.cache.bytes/responsesPart, Notify: flags.options.Notify,
+		CacheDir: f.cache.dir, CacheBytes: f.conversationBytes(), Notify: flags.options.Notify,
 	})
 	if err != nil {
 		return nil, errors.Join(err, engine.Close())
 	}
 	return &served{s, engine}, nil
+}
+
+// checkCacheDir reports a bound on the files of conversations under which nothing could be kept, if a token
+// takes so many bytes.
+func (f *serveFlags) checkCacheDir(token int64) error {
+	if block := token * kv.Block; f.cache.bytes > 0 && f.conversationBytes() < block {
+		return fmt.Errorf("--cache-dir %s: %s is too little: files keep K/V in blocks of %d tokens, and one takes %s", f.cache.dir,
+			bytesize.Format(f.cache.bytes), kv.Block, bytesize.Format(block))
+	}
+	return nil
 }
 
 // report says what is served and where, and what to try.
@@ -109,6 +123,9 @@ func (f *serveFlags) report(w io.Writer, l server.Loaded, listeners []net.Listen
 	}
 	line("K/V", "%s a token, %s for a conversation of the whole context", bytesize.Format(e.Cache.TokenBytes),
 		bytesize.Format(e.Cache.TokenBytes*int64(m.Context)+e.Cache.WindowBytes))
+	if files := l.Stats().Conversations.Files; f.cache.dir != "" {
+		line("files", "%s of conversations in %s, of at most %s", bytesize.Format(files.Bytes), f.cache.dir, bytesize.Format(files.Limit))
+	}
 	address := ""
 	for _, l := range listeners {
 		url := server.URL(l, f.cert != "")

@@ -38,7 +38,7 @@ messages, tools, add_generation_prompt and bos_token, are the JSON object's to g
 		Example: `  ebb template -m model.gguf --context conversation.json
   ebb template --file chat_template.jinja --context conversation.json
   echo '{"messages": [{"role": "user", "content": "Hi"}]}' | ebb template -m model.gguf --context -`,
-		Args: arguments(cobra.NoArgs),
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
 			case f.model == "" && f.file == "":

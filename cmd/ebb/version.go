@@ -19,7 +19,7 @@ func newVersionCommand() *cobra.Command {
 		Short:   "Print the versions of ebb and of what it is built with",
 		Long:    "Version prints the version of ebb, of Go, and of the ggml libraries that it is made for.",
 		Example: "  ebb version",
-		Args:    arguments(cobra.NoArgs),
+		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, err := fmt.Fprintln(cmd.OutOrStdout(), versions())
 			return err

@@ -38,7 +38,7 @@ func Bad(field, format string, args ...any) *Fault {
 
 // NotFound is the fault of a path that there is nothing at.
 func NotFound(r *http.Request) *Fault {
-	return &Fault{Status: http.StatusNotFound, Code: "not_found", Message: fmt.Sprintf("there is nothing at %s %.200s", r.Method, r.URL.Path)}
+	return &Fault{Status: http.StatusNotFound, Code: "not_found", Message: fmt.Sprintf("there is nothing at %s %.200s: /openapi.yaml describes what there is", r.Method, r.URL.Path)}
 }
 
 // NotOffered is the fault of something that an API has and this server has not.
@@ -82,7 +82,7 @@ func FaultOf(err error) *Fault {
 	case errors.Is(err, service.ErrClosed):
 		return &Fault{
 			Status: http.StatusServiceUnavailable, Code: "unavailable", RetryAfter: 5 * time.Second,
-			Message: "the server takes no more requests: it is about to end, or to load another model",
+			Message: "the server ends or loads another model: send the request again later",
 		}
 	case errors.Is(err, context.Canceled):
 		return &Fault{Status: StatusClosed, Message: "the client has gone away"}
