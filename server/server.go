@@ -101,16 +101,17 @@ func (s *Server) mount() error {
 	s.routes.Handle("GET /metrics", s.options.Metrics.Handler(s.read))
 	s.mountConversations()
 	models := recorded{s.options.Models}
-	openai.New(models, openai.Options{Body: s.options.Body}).Register(s.routes)
+	reading := wire.Options{Body: s.options.Body}
+	openai.New(models, reading).Register(s.routes)
 	stored, err := responses.New(models, responses.Options{
-		Body: s.options.Body, Dir: s.options.Responses, MaxBytes: s.options.ResponseBytes, Log: s.log,
+		Options: reading, Dir: s.options.Responses, MaxBytes: s.options.ResponseBytes, Log: s.log,
 	})
 	if err != nil {
 		return err
 	}
 	stored.Register(s.routes)
-	anthropic.New(models, anthropic.Options{Body: s.options.Body}).Register(s.routes)
-	ollama.New(models, ollama.Options{Body: s.options.Body}).Register(s.routes)
+	anthropic.New(models, reading).Register(s.routes)
+	ollama.New(models, reading).Register(s.routes)
 	if len(s.options.Keys) > 0 {
 		s.routes.HandleFunc("GET /debug/pprof/", pprof.Index)
 		s.routes.HandleFunc("GET /debug/pprof/profile", pprof.Profile)

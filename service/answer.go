@@ -9,6 +9,7 @@ import (
 	"github.com/seed4d217819/ebb"
 	"github.com/seed4d217819/ebb/conversation"
 	"github.com/seed4d217819/ebb/generate"
+	"github.com/seed4d217819/ebb/tokenizer"
 )
 
 // Answer is what comes of a request. One goroutine reads it, by [Answer.Events] or [Answer.Texts];
@@ -91,6 +92,9 @@ func (a *Answer) Close() {
 	a.cancel(errEnded)
 	a.release()
 }
+
+// Tokenizer returns that of the model. It can be used until Close.
+func (a *Answer) Tokenizer() *tokenizer.Tokenizer { return a.service.Tokenizer() }
 
 // AfterEnd has f called, by a goroutine of its own, when the answer has ended or is about to, because it
 // was cancelled. What there is of it can be read all the same until its Close, also when the service and

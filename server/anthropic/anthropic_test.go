@@ -33,7 +33,7 @@ func serve(tb testing.TB, answer string, o service.Options) server {
 	tb.Helper()
 	script := &servicetest.Script{Answerer: servicetest.Open(tb, ebb.Options{Context: 4096}, o), Answers: func(service.Request) string { return answer }}
 	mux := http.NewServeMux()
-	anthropic.New(service.Only(script), anthropic.Options{}).Register(mux)
+	anthropic.New(service.Only(script), wire.Options{}).Register(mux)
 	s := server{httptest.NewServer(mux), script}
 	tb.Cleanup(s.Close)
 	return s
@@ -427,7 +427,7 @@ func TestAClientThatGoesAwayEndsTheComputation(t *testing.T) {
 
 func FuzzBodies(f *testing.F) {
 	mux := http.NewServeMux()
-	anthropic.New(service.Only(servicetest.Open(f, ebb.Options{Context: 256}, service.Options{})), anthropic.Options{}).Register(mux)
+	anthropic.New(service.Only(servicetest.Open(f, ebb.Options{Context: 256}, service.Options{})), wire.Options{}).Register(mux)
 	f.Add(`{"max_tokens": 3, "stream": true, ` + weather + `, ` + hello + `}`)
 	f.Add(`{"max_tokens": 3, "system": [{"type": "text", "text": "x-anthropic-billing-header:"}], "messages": [{"role": "assistant", "content": [{"type": "tool_use", "name": "f", "input": []}, {"type": "text"}]}]}`)
 	f.Add(`{"max_tokens": 3, "stop_sequences": ["a", "b"], "tool_choice": {"type": "any", "disable_parallel_tool_use": true}, "messages": [{"role": "user", "content": [{"type": "tool_result", "content": "x"}]}]}`)

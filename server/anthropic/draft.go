@@ -1,6 +1,7 @@
 package anthropic
 
 import (
+	"context"
 	"encoding/json"
 
 	"github.com/seed4d217819/ebb/chat"
@@ -63,12 +64,36 @@ type replyBlock struct {
 	Input     json.RawMessage `json:"input,omitempty"`
 }
 
-func newDraft(q *request, send func(event) error) *draft {
+// newDraft returns the draft of an answer to a request. Nobody is told of its events yet.
+func newDraft(q *request) *draft {
 	single := q.ToolChoice != nil && q.ToolChoice.DisableParallel
 	return &draft{
 		message: reply{ID: wire.ID("msg_"), Type: "message", Role: "assistant", Model: q.Model, Content: []replyBlock{}},
-		send:    send, stops: q.StopSequences, single: single,
+		send:    func(event) error { return nil }, stops: q.StopSequences, single: single,
 	}
+}
+
+// ping says that the connection lives. Programs accept it before all else.
+func (d *draft) ping() error { return d.send(event{Type: "ping"}) }
+
+// read makes the message of the whole answer.
+func (d *draft) read(ctx context.Context, answer *service.Answer) error {
+	if err := d.begin(answer.Usage()); err != nil {
+		return err
+	}
+	for e, err := range answer.Events(ctx) {
+		if err != nil {
+			return err
+		}
+		done, err := d.take(e)
+		if err != nil {
+			return err
+		}
+		if done {
+			break
+		}
+	}
+	return d.finish(answer.Usage())
 }
 
 // begin tells of the message before there is anything in it. How much of the prompt was kept is said
@@ -83,7 +108,7 @@ func (d *draft) take(e service.Event) (done bool, err error) {
 	d.spell(e.Tokens)
 	switch e.Kind {
 	case service.Beat:
-		return false, d.send(event{Type: "ping"})
+		return false, d.ping()
 	case service.Finished:
 		return true, d.end(e.Finish)
 	case service.Part:

@@ -7,13 +7,14 @@ import (
 	"strings"
 
 	"github.com/seed4d217819/ebb/server/anthropic"
+	"github.com/seed4d217819/ebb/server/wire"
 	"github.com/seed4d217819/ebb/service"
 )
 
 func ExampleHandler_Register() {
 	var models service.Models // in a program, service.Only of a service
 	mux := http.NewServeMux()
-	anthropic.New(models, anthropic.Options{}).Register(mux)
+	anthropic.New(models, wire.Options{}).Register(mux)
 
 	w := httptest.NewRecorder()
 	mux.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/v1/messages", strings.NewReader(`{

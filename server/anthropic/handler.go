@@ -1,147 +1,117 @@
 package anthropic
 
 import (
-	"context"
 	"net/http"
-	"time"
 
 	"github.com/seed4d217819/ebb/server/wire"
 	"github.com/seed4d217819/ebb/service"
 )
 
-// Options say how a Handler works. The zero value is useful.
-type Options struct {
-	Body     int64         // bytes that a body may have; 0: [wire.DefaultBody]
-	Patience time.Duration // for how long a client may read nothing; 0: [wire.DefaultPatience]
-}
-
 // Handler answers the requests of the messages API.
 type Handler struct {
 	models  service.Models
-	options Options
+	options wire.Options
 }
 
 // New returns a Handler that answers with some models.
-func New(models service.Models, o Options) *Handler { return &Handler{models, o} }
+func New(models service.Models, o wire.Options) *Handler { return &Handler{models, o} }
 
 // Register adds the handler's routes.
 func (h *Handler) Register(mux wire.Mux) {
-	mux.HandleFunc("POST /v1/messages", h.messages)
-	mux.HandleFunc("POST /v1/messages/count_tokens", h.count)
-	absent := func(w http.ResponseWriter, r *http.Request) { _ = WriteFault(w, wire.NotFound(r)) }
-	mux.HandleFunc("/v1/messages", absent)
-	mux.HandleFunc("/v1/messages/", absent)
+	absent := func(_ http.ResponseWriter, r *http.Request) error { return wire.NotFound(r) }
+	for pattern, answer := range map[string]func(http.ResponseWriter, *http.Request) error{
+		"POST /v1/messages":              h.messages,
+		"POST /v1/messages/count_tokens": h.count,
+		"/v1/messages":                   absent,
+		"/v1/messages/":                  absent,
+	} {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			if err := answer(w, r); err != nil {
+				_ = WriteFault(w, wire.FaultOf(err)) // a client that has gone reads no error
+			}
+		})
+	}
 }
 
 // messages answers a request with a message, whole or event by event.
-func (h *Handler) messages(w http.ResponseWriter, r *http.Request) {
-	var q request
-	s, fault := h.read(w, r, &q)
+func (h *Handler) messages(w http.ResponseWriter, r *http.Request) error {
+	q, s, fault := h.read(w, r)
 	if fault != nil {
-		_ = WriteFault(w, fault)
-		return
+		return fault
 	}
-	model, done, err := h.models.Use(r.Context(), q.Model)
+	model, err := h.models.Find(q.Model)
 	if err != nil {
-		_ = WriteFault(w, wire.FaultOf(err))
-		return
+		return err
 	}
-	defer done()
 	if q.Model == "" {
-		q.Model = model.Model().Name
+		q.Model = model.Name
 	}
-	answer, err := model.Answer(r.Context(), s)
+	var events *wire.Stream
+	var ping func() error
+	d := newDraft(q)
+	if q.Stream {
+		events = wire.NewEvents(w, h.options.Patience)
+		d.send = func(e event) error { return events.Event(e.Type, e) }
+		ping = d.ping
+	}
+	answer, err := h.options.Answer(r.Context(), h.models, q.Model, s, ping)
 	if err != nil {
-		_ = WriteFault(w, wire.FaultOf(err))
-		return
+		return fail(events, err)
 	}
 	defer answer.Close()
 	if q.Stream {
-		h.stream(r.Context(), w, &q, answer)
-		return
+		err := d.read(r.Context(), answer)
+		wire.CacheBehind(w.Header(), answer.Usage())
+		return fail(events, err)
 	}
-	d := newDraft(&q, func(event) error { return nil })
 	if err := d.read(r.Context(), answer); err != nil {
-		_ = WriteFault(w, wire.FaultOf(err))
-		return
+		return err
 	}
 	wire.Cache(w.Header(), answer.Usage())
 	_ = wire.JSON(w, http.StatusOK, d.message) // nobody is told that a client does not read
+	return nil
 }
 
-// stream writes a message event by event. What happens in the middle is an event, too.
-func (h *Handler) stream(ctx context.Context, w http.ResponseWriter, q *request, answer *service.Answer) {
-	out, err := wire.NewEvents(w, h.options.Patience)
-	if err != nil {
-		return
-	}
-	broken := false // the client reads no more
-	d := newDraft(q, func(e event) error {
-		err := out.Event(e.Type, e)
-		broken = err != nil
+// fail ends a stream with an error, if it is one, as an event. What has not begun is not ended: it returns
+// the error.
+func fail(events *wire.Stream, err error) error {
+	if err == nil || !events.Begun() {
 		return err
-	})
-	err = d.begin(answer.Usage())
-	if err == nil {
-		err = d.read(ctx, answer)
 	}
-	wire.CacheBehind(w.Header(), answer.Usage())
-	if err != nil && !broken {
-		_ = out.Event("error", failure(wire.FaultOf(err)))
+	if f := wire.FaultOf(err); f.Status != wire.StatusClosed {
+		_ = events.Event("error", failure(f)) // a client that has gone reads no error
 	}
-}
-
-// read makes the message of the whole answer.
-func (d *draft) read(ctx context.Context, answer *service.Answer) error {
-	for e, err := range answer.Events(ctx) {
-		if err != nil {
-			return err
-		}
-		done, err := d.take(e)
-		if err != nil {
-			return err
-		}
-		if done {
-			break
-		}
-	}
-	return d.finish(answer.Usage())
+	return nil
 }
 
 // count answers how many tokens the prompt of a request has.
-func (h *Handler) count(w http.ResponseWriter, r *http.Request) {
-	var q request
-	s, fault := h.read(w, r, &q)
+func (h *Handler) count(w http.ResponseWriter, r *http.Request) error {
+	q, s, fault := h.read(w, r)
 	if fault != nil {
-		_ = WriteFault(w, fault)
-		return
+		return fault
 	}
 	model, done, err := h.models.Use(r.Context(), q.Model)
 	if err != nil {
-		_ = WriteFault(w, wire.FaultOf(err))
-		return
+		return err
 	}
 	defer done()
 	tokens, err := model.Count(s)
 	if err != nil {
-		_ = WriteFault(w, wire.FaultOf(err))
-		return
+		return err
 	}
 	_ = wire.JSON(w, http.StatusOK, struct {
 		Tokens int `json:"input_tokens"`
 	}{tokens})
+	return nil
 }
 
 // read reads a request.
-func (h *Handler) read(w http.ResponseWriter, r *http.Request, q *request) (s service.Request, fault *wire.Fault) {
-	data, fault := wire.Read(w, r, h.options.Body)
-	if fault != nil {
-		return s, fault
-	}
-	if fault := wire.Decode(data, q); fault != nil {
-		return s, fault
+func (h *Handler) read(w http.ResponseWriter, r *http.Request) (*request, service.Request, *wire.Fault) {
+	var q request
+	if fault := h.options.Read(w, r, &q); fault != nil {
+		return nil, service.Request{}, fault
 	}
 	s, skipped, fault := q.translate(r)
 	wire.Skip(w.Header(), skipped)
-	return s, fault
+	return &q, s, fault
 }

@@ -1,6 +1,7 @@
 package ollama
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"time"
@@ -69,17 +70,17 @@ type writer struct {
 	whole  said
 }
 
-func (h *Handler) chat(w http.ResponseWriter, r *http.Request) {
+func (h *Handler) chat(w http.ResponseWriter, r *http.Request) error {
 	var q chatBody
-	h.answer(w, r, &q, &q.fields, func(a service.Answerer) (service.Request, bool, *wire.Fault) {
+	return h.answer(w, r, &q, &q.fields, func(a service.Answerer) (service.Request, bool, *wire.Fault) {
 		s, fault := q.request(r, a.Model())
 		return s, len(q.Messages) == 0, fault
 	})
 }
 
-func (h *Handler) generate(w http.ResponseWriter, r *http.Request) {
+func (h *Handler) generate(w http.ResponseWriter, r *http.Request) error {
 	var q generateBody
-	h.answer(w, r, &q, &q.fields, func(a service.Answerer) (service.Request, bool, *wire.Fault) {
+	return h.answer(w, r, &q, &q.fields, func(a service.Answerer) (service.Request, bool, *wire.Fault) {
 		s, fault := q.request(r, a)
 		return s, q.Prompt == "" && q.System == "", fault
 	})
@@ -87,58 +88,59 @@ func (h *Handler) generate(w http.ResponseWriter, r *http.Request) {
 
 // answer answers a request whose body is read into one that has the fields. request returns what it asks
 // of a model, or that it only wants the model loaded.
-func (h *Handler) answer(w http.ResponseWriter, r *http.Request, body any, f *fields, request func(service.Answerer) (service.Request, bool, *wire.Fault)) {
+func (h *Handler) answer(w http.ResponseWriter, r *http.Request, body any, f *fields, request func(service.Answerer) (service.Request, bool, *wire.Fault)) error {
 	out := &writer{w: w, begun: time.Now()}
 	_, out.chat = body.(*chatBody)
-	if fault := h.read(w, r, body); fault != nil {
-		WriteFault(w, fault)
-		return
+	if fault := h.options.Read(w, r, body); fault != nil {
+		return fault
 	}
-	model, done, err := h.models.Use(r.Context(), modelName(f.Model))
+	about, err := h.models.Find(modelName(f.Model))
 	if err != nil {
-		WriteFault(w, wire.FaultOf(err))
-		return
+		return err
+	}
+	if out.model = f.Model; out.model == "" {
+		out.model = about.Name + latest
+	}
+	var wait func() error
+	if f.streams() {
+		out.stream, wait = wire.NewLines(w, h.options.Patience), out.wait
+	}
+	model, done, err := h.options.Use(r.Context(), h.models, modelName(f.Model), wait)
+	if err != nil {
+		return out.fail(err)
 	}
 	defer done()
 	out.load = time.Since(out.begun)
-	if out.model = f.Model; out.model == "" {
-		out.model = model.Model().Name + latest
-	}
 	s, loads, fault := request(model)
 	if fault != nil {
-		WriteFault(w, fault)
-		return
+		return out.fail(fault)
 	}
 	if loads {
-		_ = wire.JSON(w, http.StatusOK, out.line(said{Role: assistant}, "load", service.Usage{}))
-		return
+		return out.last(said{Role: assistant}, "load", service.Usage{})
 	}
 	answer, err := model.Answer(r.Context(), s)
 	if err != nil {
-		WriteFault(w, wire.FaultOf(err))
-		return
+		return out.fail(err)
 	}
 	defer answer.Close()
-	if f.streams() {
-		if out.stream, err = wire.NewLines(w, h.options.Patience); err != nil {
-			return // the client has gone
-		}
-	}
-	out.write(r, answer)
+	done() // the answer goes on
+	return out.write(r.Context(), answer)
 }
 
 const assistant = "assistant"
 
 // write writes an answer as it comes, or at its end. A client that has gone reads nothing more.
-func (o *writer) write(r *http.Request, answer *service.Answer) {
+func (o *writer) write(ctx context.Context, answer *service.Answer) error {
+	if o.stream != nil && o.stream.Begin() != nil {
+		return nil
+	}
 	o.whole.Role = assistant
 	finish := generate.Unfinished
-	for e, err := range answer.Events(r.Context()) {
+	for e, err := range answer.Events(ctx) {
 		var part said
 		switch {
 		case err != nil:
-			o.fail(wire.FaultOf(err))
-			return
+			return o.fail(err)
 		case e.Kind == service.Part:
 			part = o.part(e.Part)
 			if part.Content == "" && part.Thinking == "" && part.Calls == nil {
@@ -150,21 +152,34 @@ func (o *writer) write(r *http.Request, answer *service.Answer) {
 		case e.Kind == service.Prefill:
 			continue
 		}
-		part.Role = assistant // of a beat it is all that there is
 		if o.stream == nil {
 			o.whole.Content += part.Content
 			o.whole.Thinking += part.Thinking
 			o.whole.Calls = append(o.whole.Calls, part.Calls...)
-		} else if o.stream.Line(o.line(part, "", service.Usage{})) != nil {
-			return
+		} else if o.send(part) != nil {
+			return nil
 		}
 	}
-	last := o.line(o.whole, reason(finish), answer.Usage())
-	if o.stream == nil {
-		_ = wire.JSON(o.w, http.StatusOK, last)
+	return o.last(o.whole, reason(finish), answer.Usage())
+}
+
+// wait says that the answer will come, while its model is not there.
+func (o *writer) wait() error { return o.send(said{}) }
+
+// send sends a part of an answer. One with nothing in it says that the answer goes on.
+func (o *writer) send(part said) error {
+	part.Role = assistant
+	return o.stream.Line(o.line(part, "", service.Usage{}))
+}
+
+// last writes the last line, or the whole answer.
+func (o *writer) last(part said, reason string, u service.Usage) error {
+	if l := o.line(part, reason, u); o.stream != nil {
+		_ = o.stream.Line(l) // nobody is told that a client does not read
 	} else {
-		_ = o.stream.Line(last)
+		_ = wire.JSON(o.w, http.StatusOK, l)
 	}
+	return nil
 }
 
 // part returns what a part of a text is.
@@ -207,13 +222,13 @@ func (o *writer) line(part said, reason string, u service.Usage) line {
 	return l
 }
 
-// fail says that an answer has failed.
-func (o *writer) fail(f *wire.Fault) {
-	if o.stream == nil {
-		WriteFault(o.w, f)
-		return
+// fail says that an answer has failed, if it is a stream that has begun. Otherwise it returns the error.
+func (o *writer) fail(err error) error {
+	if !o.stream.Begun() {
+		return err
 	}
-	_ = o.stream.Line(map[string]string{"error": f.Message})
+	_ = o.stream.Line(map[string]string{"error": wire.FaultOf(err).Message}) // a client that has gone reads no error
+	return nil
 }
 
 // reason returns Ollama's word for why a text has ended.

@@ -2,35 +2,36 @@ package ollama
 
 import (
 	"net/http"
-	"time"
 
 	"github.com/seed4d217819/ebb/server/wire"
 	"github.com/seed4d217819/ebb/service"
 )
 
-// Options say how a Handler works. The zero value is useful.
-type Options struct {
-	Body     int64         // bytes that a body may have; 0: [wire.DefaultBody]
-	Patience time.Duration // for how long a client may read nothing; 0: [wire.DefaultPatience]
-}
-
 // Handler answers the requests of Ollama's API.
 type Handler struct {
 	models  service.Models
-	options Options
+	options wire.Options
 }
 
 // New returns a Handler that answers with some models.
-func New(models service.Models, o Options) *Handler { return &Handler{models, o} }
+func New(models service.Models, o wire.Options) *Handler { return &Handler{models, o} }
 
 // Register adds the handler's routes.
 func (h *Handler) Register(mux wire.Mux) {
-	mux.HandleFunc("GET /api/version", h.version)
-	mux.HandleFunc("GET /api/tags", h.tags)
-	mux.HandleFunc("GET /api/ps", h.ps)
-	mux.HandleFunc("POST /api/show", h.show)
-	mux.HandleFunc("POST /api/chat", h.chat)
-	mux.HandleFunc("POST /api/generate", h.generate)
+	for pattern, answer := range map[string]func(http.ResponseWriter, *http.Request) error{
+		"GET /api/version":   h.version,
+		"GET /api/tags":      h.tags,
+		"GET /api/ps":        h.ps,
+		"POST /api/show":     h.show,
+		"POST /api/chat":     h.chat,
+		"POST /api/generate": h.generate,
+	} {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			if err := answer(w, r); err != nil {
+				WriteFault(w, wire.FaultOf(err))
+			}
+		})
+	}
 	for pattern, what := range notOffered {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, _ *http.Request) {
 			WriteFault(w, wire.NotOffered(what))
@@ -51,8 +52,11 @@ var notOffered = map[string]string{
 	"POST /api/blobs/{digest}": "files of models",
 }
 
-// WriteFault writes an error in Ollama's form.
+// WriteFault writes an error in Ollama's form. It writes nothing to a client that has gone away.
 func WriteFault(w http.ResponseWriter, f *wire.Fault) {
+	if f.Status == wire.StatusClosed {
+		return
+	}
 	f.Head(w.Header())
 	_ = wire.JSON(w, f.Status, map[string]string{"error": f.Message}) // a client that has gone reads no error
 }

@@ -20,8 +20,9 @@ const latest = ":latest"
 // modelName returns the name of a model without its tag.
 func modelName(name string) string { return strings.TrimSuffix(name, latest) }
 
-func (h *Handler) version(w http.ResponseWriter, _ *http.Request) {
+func (h *Handler) version(w http.ResponseWriter, _ *http.Request) error {
 	_ = wire.JSON(w, http.StatusOK, map[string]string{"version": apiVersion}) // whoever asked may have gone
+	return nil
 }
 
 // model describes a model as lists have it.
@@ -59,16 +60,17 @@ func detailsOf(m service.Model) details {
 	return details{Format: "gguf", Family: m.Architecture, Families: []string{m.Architecture}}
 }
 
-func (h *Handler) tags(w http.ResponseWriter, _ *http.Request) {
+func (h *Handler) tags(w http.ResponseWriter, _ *http.Request) error {
 	list := []model{}
 	for _, m := range h.models.List() {
 		list = append(list, describe(m))
 	}
 	_ = wire.JSON(w, http.StatusOK, map[string]any{"models": list})
+	return nil
 }
 
 // ps lists what is loaded.
-func (h *Handler) ps(w http.ResponseWriter, _ *http.Request) {
+func (h *Handler) ps(w http.ResponseWriter, _ *http.Request) error {
 	list := []model{}
 	for _, m := range h.models.List() {
 		if m.Loaded {
@@ -78,6 +80,7 @@ func (h *Handler) ps(w http.ResponseWriter, _ *http.Request) {
 		}
 	}
 	_ = wire.JSON(w, http.StatusOK, map[string]any{"models": list})
+	return nil
 }
 
 // shown is what there is to say of a model.
@@ -91,22 +94,20 @@ type shown struct {
 	Modified     time.Time      `json:"modified_at"`
 }
 
-func (h *Handler) show(w http.ResponseWriter, r *http.Request) {
+func (h *Handler) show(w http.ResponseWriter, r *http.Request) error {
 	var q struct {
 		Model string `json:"model"`
 		Name  string `json:"name"` // what model was called at first
 	}
-	if fault := h.read(w, r, &q); fault != nil {
-		WriteFault(w, fault)
-		return
+	if fault := h.options.Read(w, r, &q); fault != nil {
+		return fault
 	}
 	if q.Model == "" {
 		q.Model = q.Name
 	}
-	m, err := h.find(modelName(q.Model))
+	m, err := h.models.Find(modelName(q.Model))
 	if err != nil {
-		WriteFault(w, wire.FaultOf(err))
-		return
+		return err
 	}
 	s := shown{Details: detailsOf(m), Capabilities: []string{"completion"}, Modified: m.Created, Info: map[string]any{
 		"general.architecture":              m.Architecture,
@@ -117,29 +118,5 @@ func (h *Handler) show(w http.ResponseWriter, r *http.Request) {
 		s.Capabilities = append(s.Capabilities, "tools")
 	}
 	_ = wire.JSON(w, http.StatusOK, s)
-}
-
-// find describes the model with a name, as service.Models has them, and loads nothing.
-func (h *Handler) find(name string) (service.Model, error) {
-	list := h.models.List()
-	unknown := &service.UnknownModelError{Name: name}
-	for _, m := range list {
-		if m.Name == name {
-			return m, nil
-		}
-		unknown.Known = append(unknown.Known, m.Name)
-	}
-	if name == "" || len(list) == 1 {
-		return list[0], nil
-	}
-	return service.Model{}, unknown
-}
-
-// read reads the body of a request.
-func (h *Handler) read(w http.ResponseWriter, r *http.Request, into any) *wire.Fault {
-	data, fault := wire.Read(w, r, h.options.Body)
-	if fault != nil {
-		return fault
-	}
-	return wire.Decode(data, into)
+	return nil
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/seed4d217819/ebb"
 	"github.com/seed4d217819/ebb/server/ollama"
+	"github.com/seed4d217819/ebb/server/wire"
 	"github.com/seed4d217819/ebb/service"
 	"github.com/seed4d217819/ebb/service/servicetest"
 )
@@ -35,7 +36,7 @@ func serve(tb testing.TB, answer string) server {
 func serveModel(tb testing.TB, model service.Answerer, script *servicetest.Script) server {
 	tb.Helper()
 	mux := http.NewServeMux()
-	ollama.New(service.Only(model), ollama.Options{}).Register(mux)
+	ollama.New(service.Only(model), wire.Options{}).Register(mux)
 	s := server{httptest.NewServer(mux), script}
 	tb.Cleanup(s.Close)
 	return s

@@ -13,44 +13,41 @@ import (
 )
 
 // chat answers /v1/chat/completions.
-func (h *Handler) chat(w http.ResponseWriter, r *http.Request) {
+func (h *Handler) chat(w http.ResponseWriter, r *http.Request) error {
 	var body chatBody
-	fault := h.read(w, r, &body)
-	var request service.Request
-	if fault == nil {
-		request, fault = body.request(r)
+	if fault := h.options.Read(w, r, &body); fault != nil {
+		return fault
 	}
+	request, fault := body.request(r)
 	if fault != nil {
-		WriteFault(w, fault)
-		return
+		return fault
 	}
-	m, done, err := h.models.Use(r.Context(), body.Model)
+	model, err := h.models.Find(body.Model)
 	if err != nil {
-		WriteFault(w, faultOf(err))
-		return
+		return err
 	}
-	defer done()
-	if fault := body.checkVocabulary(m.Model()); fault != nil {
-		WriteFault(w, fault)
-		return
+	if fault := body.checkVocabulary(model); fault != nil {
+		return fault
 	}
 	begun := time.Now()
-	a, err := m.Answer(r.Context(), request)
-	if err != nil {
-		WriteFault(w, faultOf(err))
-		return
-	}
-	defer a.Close()
 	c := &chatAnswer{
-		body: &body, model: m, answer: a, begun: begun,
-		head:    head{ID: wire.ID("chatcmpl-"), Object: "chat.completion", Created: begun.Unix(), Model: m.Model().Name},
+		body: &body, begun: begun,
+		head:    head{ID: wire.ID("chatcmpl-"), Object: "chat.completion", Created: begun.Unix(), Model: model.Name},
 		choices: make([]choice, request.Config.NumReturnSequences),
 	}
+	var wait func() error
 	if body.Stream {
-		c.stream(r.Context(), w, h.options.Patience)
-		return
+		c.head.Object = "chat.completion.chunk"
+		c.events, wait = wire.NewEvents(w, h.options.Patience), c.wait
 	}
-	c.whole(r.Context(), w)
+	if c.answer, err = h.options.Answer(r.Context(), h.models, body.Model, request, wait); err != nil {
+		return fail(c.events, err)
+	}
+	defer c.answer.Close()
+	if body.Stream {
+		return c.stream(r.Context(), w.Header())
+	}
+	return c.whole(r.Context(), w)
 }
 
 // head is what responses and chunks begin with.
@@ -64,15 +61,15 @@ type head struct {
 // chatAnswer is an answer to a chat as it is told.
 type chatAnswer struct {
 	body    *chatBody
-	model   service.Answerer
 	answer  *service.Answer
 	begun   time.Time
 	head    head
 	choices []choice
+	events  *wire.Stream // nil: it is told when it has ended
 }
 
-// events yields the events of the answer. Where a text may have one call alone, it ends behind that.
-func (c *chatAnswer) events(ctx context.Context) iter.Seq2[service.Event, error] {
+// said yields the events of the answer. Where a text may have one call alone, it ends behind that.
+func (c *chatAnswer) said(ctx context.Context) iter.Seq2[service.Event, error] {
 	if wire.Or(c.body.ParallelToolCalls, true) {
 		return c.answer.Events(ctx)
 	}
@@ -106,7 +103,7 @@ func (c *chatAnswer) logProbs(e service.Event) *logProbs {
 	if !c.body.LogProbs {
 		return nil
 	}
-	return &logProbs{logProbsOf(c.model.Tokenizer(), e.Tokens)}
+	return &logProbs{logProbsOf(c.answer.Tokenizer(), e.Tokens)}
 }
 
 // usage returns what the answer has taken.
@@ -143,13 +140,12 @@ type chatMessage struct {
 }
 
 // whole writes the answer when it has ended.
-func (c *chatAnswer) whole(ctx context.Context, w http.ResponseWriter) {
+func (c *chatAnswer) whole(ctx context.Context, w http.ResponseWriter) error {
 	messages := make([]chat.Message, len(c.choices))
-	said := make([]logProbs, len(c.choices))
-	for e, err := range c.events(ctx) {
+	probable := make([]logProbs, len(c.choices))
+	for e, err := range c.said(ctx) {
 		if err != nil {
-			WriteFault(w, faultOf(err))
-			return
+			return err
 		}
 		if e.Kind != service.Part && e.Kind != service.Finished {
 			continue
@@ -159,7 +155,7 @@ func (c *chatAnswer) whole(ctx context.Context, w http.ResponseWriter) {
 			e.Part.Call.ID = wire.CallID(callPrefix, e.Part.Call.ID)
 			messages[e.Text].Append(e.Part)
 			if p := c.logProbs(e); p != nil && e.Part.Kind == chat.Text {
-				said[e.Text].Content = append(said[e.Text].Content, p.Content...)
+				probable[e.Text].Content = append(probable[e.Text].Content, p.Content...)
 			}
 		}
 	}
@@ -170,10 +166,11 @@ func (c *chatAnswer) whole(ctx context.Context, w http.ResponseWriter) {
 			one.Message.Content = nil
 		}
 		if c.body.LogProbs {
-			one.LogProbs = &logProbs{append([]tokenLogProb{}, said[i].Content...)}
+			one.LogProbs = &logProbs{append([]tokenLogProb{}, probable[i].Content...)}
 		}
 		out.Choices = append(out.Choices, one)
 	}
 	wire.Cache(w.Header(), c.answer.Usage())
 	_ = wire.JSON(w, http.StatusOK, out) // an error: the client has gone away
+	return nil
 }

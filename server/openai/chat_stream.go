@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"slices"
-	"time"
 
 	"github.com/seed4d217819/ebb/chat"
 	"github.com/seed4d217819/ebb/server/wire"
@@ -58,53 +57,72 @@ func progressOf(p service.Progress) *progress {
 	return &progress{p.Total, p.Cached, p.Done, milliseconds(p.Took)}
 }
 
-// stream sends the answer as it comes. A write that fails ends it: the client has gone away, or does
-// not read.
-func (c *chatAnswer) stream(ctx context.Context, w http.ResponseWriter, patience time.Duration) {
-	c.head.Object = "chat.completion.chunk"
-	s, err := wire.NewEvents(w, patience)
+// begin begins the stream, if it has not begun.
+func (c *chatAnswer) begin() error {
+	if c.events.Begun() {
+		return nil
+	}
 	for i := range c.choices {
-		if err == nil {
-			err = c.send(s, i, delta{Role: "assistant", Content: new("")})
+		if err := c.send(i, delta{Role: "assistant", Content: new("")}); err != nil {
+			return err
 		}
 	}
-	if err != nil {
-		return
-	}
-	for e, err := range c.events(ctx) {
-		if err != nil {
-			fail(s, err)
-			return
-		}
-		if c.tell(s, e) != nil {
-			return
-		}
-	}
-	wire.CacheBehind(w.Header(), c.answer.Usage())
-	if c.body.StreamOptions.IncludeUsage && s.Event("", chatChunk{head: c.head, Choices: []chunkChoice{}, Usage: c.usage()}) != nil {
-		return
-	}
-	_ = s.Text("[DONE]") // an error: the client has gone away
+	return nil
 }
 
-// fail ends a stream with an error, which a client that has gone away does not need.
-func fail(s *wire.Stream, err error) {
+// wait says that the answer will come, while its model is not there.
+func (c *chatAnswer) wait() error {
+	if !c.events.Begun() {
+		return c.begin()
+	}
+	return c.beat(service.Event{Kind: service.Beat})
+}
+
+// stream sends the answer as it comes. A write that fails ends it: the client has gone away, or does
+// not read.
+func (c *chatAnswer) stream(ctx context.Context, h http.Header) error {
+	if c.begin() != nil {
+		return nil
+	}
+	for e, err := range c.said(ctx) {
+		if err != nil {
+			return fail(c.events, err)
+		}
+		if c.tell(e) != nil {
+			return nil
+		}
+	}
+	wire.CacheBehind(h, c.answer.Usage())
+	if c.body.StreamOptions.IncludeUsage && c.events.Event("", chatChunk{head: c.head, Choices: []chunkChoice{}, Usage: c.usage()}) != nil {
+		return nil
+	}
+	_ = c.events.Text("[DONE]") // an error: the client has gone away
+	return nil
+}
+
+// fail ends a stream with an error, which a client that has gone away does not need. What has not begun is
+// not ended: it returns the error.
+func fail(s *wire.Stream, err error) error {
+	if !s.Begun() {
+		return err
+	}
 	f := faultOf(err)
 	if f.Status != wire.StatusClosed && s.Event("", errorOf(f)) == nil {
 		_ = s.Text("[DONE]") // an error: the client has gone away
 	}
+	return nil
 }
 
 // send sends a delta of a text.
-func (c *chatAnswer) send(s *wire.Stream, text int, d delta) error {
-	return s.Event("", chatChunk{head: c.head, Choices: []chunkChoice{{Index: text, Delta: d}}})
+func (c *chatAnswer) send(text int, d delta) error {
+	return c.events.Event("", chatChunk{head: c.head, Choices: []chunkChoice{{Index: text, Delta: d}}})
 }
 
 // tell sends what an event says.
-func (c *chatAnswer) tell(s *wire.Stream, e service.Event) error {
+func (c *chatAnswer) tell(e service.Event) error {
 	switch e.Kind {
 	case service.Prefill, service.Beat:
-		return c.beat(s, e)
+		return c.beat(e)
 	case service.Finished:
 		c.choices[e.Text].add(e)
 		reason := c.choices[e.Text].reason()
@@ -112,7 +130,7 @@ func (c *chatAnswer) tell(s *wire.Stream, e service.Event) error {
 		if !slices.ContainsFunc(c.choices, func(c choice) bool { return !c.done }) {
 			out.Timings = c.timings()
 		}
-		return s.Event("", out)
+		return c.events.Event("", out)
 	case service.Part:
 	}
 	choice := &c.choices[e.Text]
@@ -120,23 +138,23 @@ func (c *chatAnswer) tell(s *wire.Stream, e service.Event) error {
 	switch e.Part.Kind {
 	case chat.Text:
 		said := chunkChoice{Index: e.Text, Delta: delta{Content: &e.Part.Text}, LogProbs: c.logProbs(e)}
-		return s.Event("", chatChunk{head: c.head, Choices: []chunkChoice{said}})
+		return c.events.Event("", chatChunk{head: c.head, Choices: []chunkChoice{said}})
 	case chat.Reasoning:
-		return c.send(s, e.Text, delta{Reasoning: &e.Part.Text})
+		return c.send(e.Text, delta{Reasoning: &e.Part.Text})
 	case chat.CallEnd: // only now is it certain that it is a call
 		name, arguments := callDelta{Index: choice.calls - 1, ID: wire.CallID(callPrefix, e.Part.Call.ID), Type: "function"}, callDelta{Index: choice.calls - 1}
 		name.Function.Name, arguments.Function.Arguments = e.Part.Call.Name, e.Part.Call.Arguments
-		if err := c.send(s, e.Text, delta{ToolCalls: []callDelta{name}}); err != nil {
+		if err := c.send(e.Text, delta{ToolCalls: []callDelta{name}}); err != nil {
 			return err
 		}
-		return c.send(s, e.Text, delta{ToolCalls: []callDelta{arguments}})
+		return c.send(e.Text, delta{ToolCalls: []callDelta{arguments}})
 	case chat.Markup, chat.CallBegin, chat.CallArguments, chat.CallDrop:
 	}
 	return nil
 }
 
 // beat says that the answer is still coming, in a chunk that has data: programs count nothing else.
-func (c *chatAnswer) beat(s *wire.Stream, e service.Event) error {
+func (c *chatAnswer) beat(e service.Event) error {
 	out := chatChunk{head: c.head}
 	if c.body.ReturnProgress && e.Progress.Total > 0 {
 		out.Progress = progressOf(e.Progress)
@@ -146,5 +164,5 @@ func (c *chatAnswer) beat(s *wire.Stream, e service.Event) error {
 	}
 	going := max(slices.IndexFunc(c.choices, func(c choice) bool { return !c.done }), 0)
 	out.Choices = []chunkChoice{{Index: going, Delta: delta{Content: new("")}}}
-	return s.Event("", out)
+	return c.events.Event("", out)
 }

@@ -14,57 +14,60 @@ import (
 )
 
 // complete answers /v1/completions.
-func (h *Handler) complete(w http.ResponseWriter, r *http.Request) {
+func (h *Handler) complete(w http.ResponseWriter, r *http.Request) error {
 	var body completionBody
-	fault := h.read(w, r, &body)
-	var like service.Request
-	if fault == nil {
-		like, fault = body.request(r)
+	if fault := h.options.Read(w, r, &body); fault != nil {
+		return fault
 	}
+	like, fault := body.request(r)
 	if fault != nil {
-		WriteFault(w, fault)
-		return
+		return fault
 	}
-	m, done, err := h.models.Use(r.Context(), body.Model)
+	model, err := h.models.Find(body.Model)
 	if err != nil {
-		WriteFault(w, faultOf(err))
-		return
+		return err
 	}
-	defer done()
-	if fault := body.checkVocabulary(m.Model()); fault != nil {
-		WriteFault(w, fault)
-		return
-	}
-	requests, fault := body.requests(m, like)
-	if fault != nil {
-		WriteFault(w, fault)
-		return
+	if fault := body.checkVocabulary(model); fault != nil {
+		return fault
 	}
 	begun := time.Now()
 	c := &completion{
-		body: &body, model: m, begun: begun, n: like.Config.NumReturnSequences,
-		head: head{ID: wire.ID("cmpl-"), Object: "text_completion", Created: begun.Unix(), Model: m.Model().Name},
+		body: &body, begun: begun, n: like.Config.NumReturnSequences,
+		head: head{ID: wire.ID("cmpl-"), Object: "text_completion", Created: begun.Unix(), Model: model.Name},
+	}
+	var wait func() error
+	if body.Stream {
+		c.events = wire.NewEvents(w, h.options.Patience)
+		wait = func() error { return c.send(completionChoice{}) }
+	}
+	m, done, err := h.options.Use(r.Context(), h.models, body.Model, wait)
+	if err != nil {
+		return fail(c.events, err)
+	}
+	defer done()
+	requests, fault := body.requests(m, like)
+	if fault != nil {
+		return fail(c.events, fault)
 	}
 	c.texts = make([]completionText, len(requests)*c.n)
 	answers := &several{model: m, requests: requests}
 	if body.Stream {
-		c.stream(r.Context(), w, answers, h.options.Patience)
-		return
+		return c.stream(r.Context(), w.Header(), answers)
 	}
-	c.whole(r.Context(), w, answers)
+	return c.whole(r.Context(), w, answers)
 }
 
 // completion is an answer to one or several prompts as it is told. Of each prompt there are n texts, one
 // behind the other.
 type completion struct {
-	body  *completionBody
-	model service.Answerer
-	begun time.Time
-	head  head
-	n     int
-	texts []completionText
-	usage usage
-	took  service.Usage
+	body   *completionBody
+	begun  time.Time
+	head   head
+	n      int
+	texts  []completionText
+	usage  usage
+	took   service.Usage
+	events *wire.Stream // nil: it is told when it has ended
 }
 
 // completionText is one text as it is told so far.
@@ -101,7 +104,7 @@ func (c *completion) take(one saying) (out []completionChoice) {
 	at := one.number*c.n + e.Text
 	t := &c.texts[at]
 	if !t.begun {
-		t.begun, t.ledger = true, newLedger(c.model.Tokenizer())
+		t.begun, t.ledger = true, newLedger(one.answer.Tokenizer())
 		if c.body.Echo {
 			out = append(out, c.echo(at, t, one))
 		}
@@ -139,7 +142,7 @@ func (c *completion) echo(at int, t *completionText, one saying) completionChoic
 	tokens := one.answer.PromptTokens()
 	said := completionChoice{Index: at, Text: p.text}
 	if !p.isText {
-		said.Text = c.model.Tokenizer().Decode(p.ids, true)
+		said.Text = one.answer.Tokenizer().Decode(p.ids, true)
 	}
 	if c.body.LogProbs != nil {
 		said.LogProbs = t.ledger.add(tokens, true)
@@ -168,13 +171,12 @@ func (c *completion) count(u service.Usage) {
 func (c *completion) timings() *timings { return timingsOf(c.took, time.Since(c.begun)) }
 
 // whole writes the texts when all have ended.
-func (c *completion) whole(ctx context.Context, w http.ResponseWriter, answers *several) {
+func (c *completion) whole(ctx context.Context, w http.ResponseWriter, answers *several) error {
 	out := completionResponse{head: c.head, Choices: make([]completionChoice, len(c.texts))}
 	texts := make([]strings.Builder, len(c.texts))
 	for one := range answers.events(ctx) {
 		if one.err != nil {
-			WriteFault(w, faultOf(one.err))
-			return
+			return one.err
 		}
 		for _, piece := range c.take(one) {
 			whole := &out.Choices[piece.Index]
@@ -189,6 +191,7 @@ func (c *completion) whole(ctx context.Context, w http.ResponseWriter, answers *
 	out.Usage, out.Timings = &c.usage, c.timings()
 	wire.Cache(w.Header(), c.took)
 	_ = wire.JSON(w, http.StatusOK, out) // an error: the client has gone away
+	return nil
 }
 
 // append returns lists with more behind them.
@@ -201,44 +204,32 @@ func (l *legacyLogProbs) append(more *legacyLogProbs) *legacyLogProbs {
 	return l
 }
 
-// stream sends the texts as they come.
-func (c *completion) stream(ctx context.Context, w http.ResponseWriter, answers *several, patience time.Duration) {
-	var s *wire.Stream
+// stream sends the texts as they come. A write that fails ends it.
+func (c *completion) stream(ctx context.Context, h http.Header, answers *several) error {
 	for one := range answers.events(ctx) {
-		var err error
-		switch {
-		case one.err != nil && s == nil:
-			WriteFault(w, faultOf(one.err))
-			return
-		case one.err != nil:
-			fail(s, one.err)
-			return
-		case s == nil:
-			if s, err = wire.NewEvents(w, patience); err == nil {
-				err = s.Event("", c.piece(completionChoice{}))
-			}
-		default:
-			err = c.tell(s, one)
+		if one.err != nil {
+			return fail(c.events, one.err)
 		}
-		if err != nil {
-			return
+		if !c.events.Begun() && c.send(completionChoice{}) != nil || c.tell(one) != nil {
+			return nil
 		}
 	}
-	wire.CacheBehind(w.Header(), c.took)
-	if c.body.StreamOptions.IncludeUsage && s.Event("", completionResponse{head: c.head, Choices: []completionChoice{}, Usage: &c.usage}) != nil {
-		return
+	wire.CacheBehind(h, c.took)
+	if c.body.StreamOptions.IncludeUsage && c.events.Event("", completionResponse{head: c.head, Choices: []completionChoice{}, Usage: &c.usage}) != nil {
+		return nil
 	}
-	_ = s.Text("[DONE]") // an error: the client has gone away
+	_ = c.events.Text("[DONE]") // an error: the client has gone away
+	return nil
 }
 
 // tell sends what an event says.
-func (c *completion) tell(s *wire.Stream, one saying) error {
+func (c *completion) tell(one saying) error {
 	for _, piece := range c.take(one) {
 		out := c.piece(piece)
 		if piece.Finish != nil && !slices.ContainsFunc(c.texts, func(t completionText) bool { return !t.done }) {
 			out.Timings = c.timings()
 		}
-		if err := s.Event("", out); err != nil {
+		if err := c.events.Event("", out); err != nil {
 			return err
 		}
 	}
@@ -253,8 +244,11 @@ func (c *completion) tell(s *wire.Stream, one saying) error {
 	if one.event.Kind == service.Prefill && out.Progress == nil {
 		return nil
 	}
-	return s.Event("", out)
+	return c.events.Event("", out)
 }
+
+// send sends a piece of a text.
+func (c *completion) send(said completionChoice) error { return c.events.Event("", c.piece(said)) }
 
 // piece returns a chunk.
 func (c *completion) piece(said completionChoice) completionResponse {

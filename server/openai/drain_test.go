@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/seed4d217819/ebb/server/openai"
+	"github.com/seed4d217819/ebb/server/wire"
 	"github.com/seed4d217819/ebb/service"
 )
 
@@ -26,7 +27,7 @@ func TestAnAnswerThatTheServerCutsSaysSo(t *testing.T) {
 				cut(ending)
 			}
 			return nil
-		}}), openai.Options{}).Register(mux)
+		}}), wire.Options{}).Register(mux)
 		w := httptest.NewRecorder()
 		r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(body))
 		mux.ServeHTTP(w, r.WithContext(ctx))

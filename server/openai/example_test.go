@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/seed4d217819/ebb/server/openai"
+	"github.com/seed4d217819/ebb/server/wire"
 	"github.com/seed4d217819/ebb/service"
 )
 
@@ -19,7 +20,7 @@ func (listed) List() []service.Model {
 
 func Example() {
 	mux := http.NewServeMux()
-	openai.New(listed{}, openai.Options{}).Register(mux)
+	openai.New(listed{}, wire.Options{}).Register(mux)
 	for _, path := range []string{"/v1/models/qwen3", "/v1/models/qwen4", "/v1/embeddings"} {
 		w := httptest.NewRecorder()
 		mux.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))

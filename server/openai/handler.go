@@ -2,32 +2,25 @@ package openai
 
 import (
 	"net/http"
-	"time"
 
 	"github.com/seed4d217819/ebb/server/wire"
 	"github.com/seed4d217819/ebb/service"
 )
 
-// Options say how a handler works. The zero value is useful.
-type Options struct {
-	Body     int64         // how many bytes a body may have; 0: [wire.DefaultBody]
-	Patience time.Duration // how long a client may read nothing; 0: [wire.DefaultPatience]
-}
-
 // Handler answers requests of OpenAI's API. It may be used from many goroutines.
 type Handler struct {
 	models  service.Models
-	options Options
+	options wire.Options
 }
 
 // New returns a handler that answers by models.
-func New(models service.Models, o Options) *Handler { return &Handler{models: models, options: o} }
+func New(models service.Models, o wire.Options) *Handler { return &Handler{models: models, options: o} }
 
 // Register adds the routes of the handler, and those that are not offered, which are errors.
 func (h *Handler) Register(mux wire.Mux) {
 	for _, route := range []struct {
 		method, path string
-		handle       http.HandlerFunc
+		answer       func(http.ResponseWriter, *http.Request) error
 	}{
 		{"POST", "/v1/chat/completions", h.chat},
 		{"POST", "/v1/completions", h.complete},
@@ -42,7 +35,11 @@ func (h *Handler) Register(mux wire.Mux) {
 		{"POST", "/apply-template", h.applyTemplate},
 		{"GET", "/props", h.props},
 	} {
-		mux.HandleFunc(route.method+" "+route.path, route.handle)
+		mux.HandleFunc(route.method+" "+route.path, func(w http.ResponseWriter, r *http.Request) {
+			if err := route.answer(w, r); err != nil {
+				WriteFault(w, faultOf(err))
+			}
+		})
 	}
 	for path, what := range absent {
 		mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) { WriteFault(w, wire.NotOffered(what)) })
@@ -85,13 +82,4 @@ var absent = map[string]string{
 	"/v1/conversations/":        "conversations: use previous_response_id of /v1/responses",
 	"/v1/organization/":         "organizations",
 	"DELETE /v1/models/{id...}": "deleting models",
-}
-
-// read reads a JSON body.
-func (h *Handler) read(w http.ResponseWriter, r *http.Request, into any) *wire.Fault {
-	data, fault := wire.Read(w, r, h.options.Body)
-	if fault != nil {
-		return fault
-	}
-	return wire.Decode(data, into)
 }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/seed4d217819/ebb/sample"
 	"github.com/seed4d217819/ebb/server/openai"
+	"github.com/seed4d217819/ebb/server/wire"
 	"github.com/seed4d217819/ebb/service"
 )
 
@@ -41,7 +42,7 @@ func serveHeld(t *testing.T, o service.Options, patience time.Duration, before f
 	t.Helper()
 	_, script := serve(t, "", o)
 	mux := http.NewServeMux()
-	openai.New(service.Only(held{script.Answerer, before}), openai.Options{Patience: patience}).Register(mux)
+	openai.New(service.Only(held{script.Answerer, before}), wire.Options{Patience: patience}).Register(mux)
 	ended = make(chan struct{}, 100)
 	server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		mux.ServeHTTP(w, r)

@@ -35,7 +35,7 @@ func modelOf(m service.Model) modelBody {
 }
 
 // list answers GET /v1/models.
-func (h *Handler) list(w http.ResponseWriter, _ *http.Request) {
+func (h *Handler) list(w http.ResponseWriter, _ *http.Request) error {
 	out := struct {
 		Object string      `json:"object"`
 		Data   []modelBody `json:"data"`
@@ -47,18 +47,19 @@ func (h *Handler) list(w http.ResponseWriter, _ *http.Request) {
 		out.Data = append(out.Data, modelOf(m))
 	}
 	_ = wire.JSON(w, http.StatusOK, out) // an error: the client has gone away
+	return nil
 }
 
 // model answers GET /v1/models/{id}.
-func (h *Handler) model(w http.ResponseWriter, r *http.Request) {
+func (h *Handler) model(w http.ResponseWriter, r *http.Request) error {
 	id := r.PathValue("id")
 	var known []string
 	for _, m := range h.models.List() {
 		if m.Name == id {
 			_ = wire.JSON(w, http.StatusOK, modelOf(m)) // an error: the client has gone away
-			return
+			return nil
 		}
 		known = append(known, m.Name)
 	}
-	WriteFault(w, faultOf(&service.UnknownModelError{Name: id, Known: known}))
+	return &service.UnknownModelError{Name: id, Known: known}
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/seed4d217819/ebb"
 	"github.com/seed4d217819/ebb/server/openai"
+	"github.com/seed4d217819/ebb/server/wire"
 	"github.com/seed4d217819/ebb/service"
 	"github.com/seed4d217819/ebb/service/servicetest"
 )
@@ -32,7 +33,7 @@ func serve(t testing.TB, text string, o service.Options) (*httptest.Server, *ser
 		a = script.Answerer
 	}
 	mux := http.NewServeMux()
-	openai.New(service.Only(a), openai.Options{}).Register(mux)
+	openai.New(service.Only(a), wire.Options{}).Register(mux)
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
 	return server, script

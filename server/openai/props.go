@@ -8,31 +8,26 @@ import (
 )
 
 // props answers llama-server's GET /props, which harnesses ask for the context before all else.
-func (h *Handler) props(w http.ResponseWriter, r *http.Request) {
-	h.describe(w, r, func(m service.Model) any { return propsOf(m) })
+func (h *Handler) props(w http.ResponseWriter, r *http.Request) error {
+	return h.describe(w, r, func(m service.Model) any { return propsOf(m) })
 }
 
 // tokenizerInfo answers vLLM's GET /tokenizer_info, by which lm-eval finds that it needs no tokenizer of its
 // own.
-func (h *Handler) tokenizerInfo(w http.ResponseWriter, r *http.Request) {
-	h.describe(w, r, func(m service.Model) any {
+func (h *Handler) tokenizerInfo(w http.ResponseWriter, r *http.Request) error {
+	return h.describe(w, r, func(m service.Model) any {
 		return map[string]string{"bos_token": m.BOS, "eos_token": m.EOS, "chat_template": m.Template}
 	})
 }
 
 // describe writes what is said of a model. Where there are several, ?model= names one.
-func (h *Handler) describe(w http.ResponseWriter, r *http.Request, say func(service.Model) any) {
-	models := h.models.List()
-	name := r.URL.Query().Get("model")
-	var known []string
-	for _, m := range models {
-		if name == "" || m.Name == name || len(models) == 1 {
-			_ = wire.JSON(w, http.StatusOK, say(m)) // an error: the client has gone away
-			return
-		}
-		known = append(known, m.Name)
+func (h *Handler) describe(w http.ResponseWriter, r *http.Request, say func(service.Model) any) error {
+	m, err := h.models.Find(r.URL.Query().Get("model"))
+	if err != nil {
+		return err
 	}
-	WriteFault(w, faultOf(&service.UnknownModelError{Name: name, Known: known}))
+	_ = wire.JSON(w, http.StatusOK, say(m)) // an error: the client has gone away
+	return nil
 }
 
 type propsBody struct {

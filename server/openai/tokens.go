@@ -11,27 +11,25 @@ import (
 
 // ask reads a body and finds the model that it names, calls answer with it, and writes what that
 // returns.
-func (h *Handler) ask(w http.ResponseWriter, r *http.Request, body any, name *string, answer func(service.Answerer) (any, error)) {
-	if fault := h.read(w, r, body); fault != nil {
-		WriteFault(w, fault)
-		return
+func (h *Handler) ask(w http.ResponseWriter, r *http.Request, body any, name *string, answer func(service.Answerer) (any, error)) error {
+	if fault := h.options.Read(w, r, body); fault != nil {
+		return fault
 	}
 	m, done, err := h.models.Use(r.Context(), *name)
 	if err != nil {
-		WriteFault(w, faultOf(err))
-		return
+		return err
 	}
 	defer done()
 	out, err := answer(m)
 	if err != nil {
-		WriteFault(w, faultOf(err))
-		return
+		return err
 	}
 	_ = wire.JSON(w, http.StatusOK, out) // an error: the client has gone away
+	return nil
 }
 
 // tokenize answers llama-server's POST /tokenize, and vLLM's, which lm-eval asks.
-func (h *Handler) tokenize(w http.ResponseWriter, r *http.Request) {
+func (h *Handler) tokenize(w http.ResponseWriter, r *http.Request) error {
 	var body struct {
 		Model        string  `json:"model"`
 		Content      *string `json:"content"`
@@ -46,7 +44,7 @@ func (h *Handler) tokenize(w http.ResponseWriter, r *http.Request) {
 		ID    int32 `json:"id"`
 		Piece any   `json:"piece"` // a text, or bytes that are none
 	}
-	h.ask(w, r, &body, &body.Model, func(m service.Answerer) (any, error) {
+	return h.ask(w, r, &body, &body.Model, func(m service.Answerer) (any, error) {
 		if body.Content == nil && body.Prompt != nil {
 			body.Content, body.AddSpecial = body.Prompt, wire.Or(body.AddSpecialTokens, true)
 		}
@@ -73,12 +71,12 @@ func (h *Handler) tokenize(w http.ResponseWriter, r *http.Request) {
 }
 
 // detokenize answers llama-server's POST /detokenize, and vLLM's, which calls the text prompt.
-func (h *Handler) detokenize(w http.ResponseWriter, r *http.Request) {
+func (h *Handler) detokenize(w http.ResponseWriter, r *http.Request) error {
 	var body struct {
 		Model  string  `json:"model"`
 		Tokens []int32 `json:"tokens"`
 	}
-	h.ask(w, r, &body, &body.Model, func(m service.Answerer) (any, error) {
+	return h.ask(w, r, &body, &body.Model, func(m service.Answerer) (any, error) {
 		if fault := checkIDs(m.Model(), "tokens", body.Tokens); fault != nil {
 			return nil, fault
 		}
@@ -88,9 +86,9 @@ func (h *Handler) detokenize(w http.ResponseWriter, r *http.Request) {
 }
 
 // applyTemplate answers llama-server's POST /apply-template: the prompt that a chat is rendered as.
-func (h *Handler) applyTemplate(w http.ResponseWriter, r *http.Request) {
+func (h *Handler) applyTemplate(w http.ResponseWriter, r *http.Request) error {
 	var body chatBody
-	h.ask(w, r, &body, &body.Model, func(m service.Answerer) (any, error) {
+	return h.ask(w, r, &body, &body.Model, func(m service.Answerer) (any, error) {
 		c, fault := body.chat()
 		if fault != nil {
 			return nil, fault

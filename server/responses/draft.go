@@ -1,6 +1,7 @@
 package responses
 
 import (
+	"context"
 	"slices"
 
 	"github.com/seed4d217819/ebb/chat"
@@ -20,9 +21,10 @@ type draft struct {
 	single   bool   // the answer ends with its first call
 }
 
-func newDraft(q *request, r *response, send func(event) error) *draft {
+// newDraft returns the draft of a response to a request. Nobody is told of its events yet.
+func newDraft(q *request, r *response) *draft {
 	return &draft{
-		response: r, send: send, seal: slices.Contains(q.Include, "reasoning.encrypted_content"),
+		response: r, send: func(event) error { return nil }, seal: slices.Contains(q.Include, "reasoning.encrypted_content"),
 		single: q.single(),
 	}
 }
@@ -34,8 +36,39 @@ func (d *draft) tell(e event) error {
 	return d.send(e)
 }
 
-// begin tells of the response before there is anything in it.
+// read makes the response of the whole answer.
+func (d *draft) read(ctx context.Context, answer *service.Answer) error {
+	if err := d.begin(); err != nil {
+		return err
+	}
+	for e, err := range answer.Events(ctx) {
+		if err != nil {
+			return err
+		}
+		done, err := d.take(e)
+		if err != nil {
+			return err
+		}
+		if done {
+			break
+		}
+	}
+	return nil
+}
+
+// wait says that the response will go on, while its model is not there.
+func (d *draft) wait() error {
+	if d.sequence == 0 {
+		return d.begin()
+	}
+	return d.beat()
+}
+
+// begin tells of the response before there is anything in it, if nothing was told yet.
 func (d *draft) begin() error {
+	if d.sequence > 0 {
+		return nil
+	}
 	if err := d.tell(event{Type: "response.created", Response: d.response}); err != nil {
 		return err
 	}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"time"
 
 	"github.com/seed4d217819/ebb/internal/recordfile"
 	"github.com/seed4d217819/ebb/server/openai"
@@ -14,8 +13,7 @@ import (
 
 // Options say how a Handler works. The zero value is useful.
 type Options struct {
-	Body     int64         // bytes that a body may have; 0: [wire.DefaultBody]
-	Patience time.Duration // for how long a client may read nothing; 0: [wire.DefaultPatience]
+	wire.Options
 
 	// Dir is the folder in which responses are kept, for this handler alone; it is made if it is not
 	// there. "": they are kept in memory.
@@ -60,15 +58,23 @@ func New(models service.Models, o Options) (*Handler, error) {
 
 // Register adds the handler's routes.
 func (h *Handler) Register(mux wire.Mux) {
-	mux.HandleFunc("POST /v1/responses", h.create)
-	mux.HandleFunc("POST /v1/responses/input_tokens", h.count)
-	mux.HandleFunc("GET /v1/responses/{id}", h.get)
-	mux.HandleFunc("DELETE /v1/responses/{id}", h.remove)
-	mux.HandleFunc("GET /v1/responses/{id}/input_items", h.items)
-	mux.HandleFunc("POST /v1/responses/{id}/cancel", func(w http.ResponseWriter, _ *http.Request) {
-		openai.WriteFault(w, wire.Bad("", "only responses in the background can be cancelled, which ebb does not offer: close the connection of the response instead"))
-	})
-	mux.HandleFunc("/v1/responses/", func(w http.ResponseWriter, r *http.Request) { openai.WriteFault(w, wire.NotFound(r)) })
+	for pattern, answer := range map[string]func(http.ResponseWriter, *http.Request) error{
+		"POST /v1/responses":                 h.create,
+		"POST /v1/responses/input_tokens":    h.count,
+		"GET /v1/responses/{id}":             h.get,
+		"DELETE /v1/responses/{id}":          h.remove,
+		"GET /v1/responses/{id}/input_items": h.items,
+		"POST /v1/responses/{id}/cancel": func(http.ResponseWriter, *http.Request) error {
+			return wire.Bad("", "only responses in the background can be cancelled, which ebb does not offer: close the connection of the response instead")
+		},
+		"/v1/responses/": func(_ http.ResponseWriter, r *http.Request) error { return wire.NotFound(r) },
+	} {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			if err := answer(w, r); err != nil {
+				openai.WriteFault(w, faultOf(err))
+			}
+		})
+	}
 }
 
 // faultOf returns the fault of an error of package service, in the names of this API's fields.

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/seed4d217819/ebb/server/openai"
 	"github.com/seed4d217819/ebb/server/wire"
 )
 
@@ -76,35 +75,34 @@ func (h *Handler) before(id, salt string) (items []json.RawMessage, first string
 }
 
 // get answers with a response that is kept.
-func (h *Handler) get(w http.ResponseWriter, r *http.Request) {
+func (h *Handler) get(w http.ResponseWriter, r *http.Request) error {
 	if stream, _ := strconv.ParseBool(r.URL.Query().Get("stream")); stream {
-		openai.WriteFault(w, wire.Bad("stream", "ebb does not offer the events of a response that is over: get it whole"))
-		return
+		return wire.Bad("stream", "ebb does not offer the events of a response that is over: get it whole")
 	}
 	rec, ok := h.find(r.PathValue("id"), wire.Salt(r.Context(), ""))
 	if !ok {
-		openai.WriteFault(w, missing(r))
-		return
+		return missing(r)
 	}
 	_ = wire.JSON(w, http.StatusOK, rec.Response)
+	return nil
 }
 
 // remove removes a response. Those that continue it cannot be continued any more.
-func (h *Handler) remove(w http.ResponseWriter, r *http.Request) {
+func (h *Handler) remove(w http.ResponseWriter, r *http.Request) error {
 	id := r.PathValue("id")
 	ok, err := h.store.Remove(nameOf(id, wire.Salt(r.Context(), "")))
-	switch {
-	case err != nil:
-		openai.WriteFault(w, wire.FaultOf(err))
-	case !ok:
-		openai.WriteFault(w, missing(r))
-	default:
-		_ = wire.JSON(w, http.StatusOK, struct {
-			ID      string `json:"id"`
-			Object  string `json:"object"`
-			Deleted bool   `json:"deleted"`
-		}{id, "response", true})
+	if err != nil {
+		return err
 	}
+	if !ok {
+		return missing(r)
+	}
+	_ = wire.JSON(w, http.StatusOK, struct {
+		ID      string `json:"id"`
+		Object  string `json:"object"`
+		Deleted bool   `json:"deleted"`
+	}{id, "response", true})
+	return nil
 }
 
 // missing is the fault of a response that is not kept.
@@ -130,19 +128,17 @@ const (
 )
 
 // items answers with the items of a response's request: by default the last one first, as OpenAI does.
-func (h *Handler) items(w http.ResponseWriter, r *http.Request) {
+func (h *Handler) items(w http.ResponseWriter, r *http.Request) error {
 	rec, ok := h.find(r.PathValue("id"), wire.Salt(r.Context(), ""))
 	if !ok {
-		openai.WriteFault(w, missing(r))
-		return
+		return missing(r)
 	}
 	query := r.URL.Query()
 	limit := defaultPage
 	if text := query.Get("limit"); text != "" {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 || n > maxPage {
-			openai.WriteFault(w, wire.Bad("limit", "limit is %.40q: want a number from 1 to %d", text, maxPage))
-			return
+			return wire.Bad("limit", "limit is %.40q: want a number from 1 to %d", text, maxPage)
 		}
 		limit = n
 	}
@@ -151,15 +147,13 @@ func (h *Handler) items(w http.ResponseWriter, r *http.Request) {
 		slices.Reverse(rec.Input)
 	case "asc":
 	default:
-		openai.WriteFault(w, wire.Bad("order", "order is %.40q: want asc or desc", order))
-		return
+		return wire.Bad("order", "order is %.40q: want asc or desc", order)
 	}
 	data := rec.Input
 	if after := query.Get("after"); after != "" {
 		i := slices.IndexFunc(data, func(item json.RawMessage) bool { return idOf(item) == after })
 		if i < 0 {
-			openai.WriteFault(w, wire.Bad("after", "after is %.80q: want the id of an item of the response", after))
-			return
+			return wire.Bad("after", "after is %.80q: want the id of an item of the response", after)
 		}
 		data = data[i+1:]
 	}
@@ -169,6 +163,7 @@ func (h *Handler) items(w http.ResponseWriter, r *http.Request) {
 		*p.First, *p.Last = idOf(p.Data[0]), idOf(p.Data[n-1])
 	}
 	_ = wire.JSON(w, http.StatusOK, p)
+	return nil
 }
 
 func idOf(item json.RawMessage) string {

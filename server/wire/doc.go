@@ -5,6 +5,7 @@
 //
 //   - A Fault is why a request is not answered: a status, and words for whoever sent it.
 //   - A Stream is a body that is written event by event.
+//   - Options say how requests are read, and how they wait for their model.
 //   - A Mux is what routes are added to.
 //
 // A body is read whole before anything is computed: net/http notices only then that a client goes

@@ -14,23 +14,17 @@ func Example() {
 		var body struct {
 			Name string `json:"name"`
 		}
-		data, fault := wire.Read(w, r, 0)
-		if fault == nil {
-			fault = wire.Decode(data, &body)
-		}
-		if fault != nil {
+		var o wire.Options
+		if fault := o.Read(w, r, &body); fault != nil {
 			fault.Head(w.Header())
 			http.Error(w, fault.Message, fault.Status)
 			return
 		}
-		s, err := wire.NewEvents(w, 0)
+		s := wire.NewEvents(w, o.Patience)
 		for _, word := range []string{"hello", body.Name} {
-			if err == nil {
-				err = s.Event("word", word)
+			if s.Event("word", word) != nil {
+				return // the client has gone away, or does not read
 			}
-		}
-		if err != nil {
-			return // the client has gone away, or does not read
 		}
 	}
 	for _, body := range []string{`{"name": "Ada"}`, `{"name": 5}`} {

@@ -11,33 +11,50 @@ import (
 // DefaultPatience is for how long by default a client may read nothing while something is written.
 const DefaultPatience = time.Minute
 
-// Stream is a body that is written event by event. One goroutine uses it. After an error nothing more
-// arrives.
+// Stream is a body that is written event by event. One goroutine uses it. After an error nothing more is
+// written: the client has gone away, or does not read.
 type Stream struct {
 	w        http.ResponseWriter
+	kind     string // its Content-Type
 	patience time.Duration
+	begun    bool
+	err      error // that a write has ended with
 	buf      bytes.Buffer
 }
 
-// NewEvents begins a response of server-sent events: its header is sent at once. patience is how long
-// a write may take; 0: [DefaultPatience].
-func NewEvents(w http.ResponseWriter, patience time.Duration) (*Stream, error) {
-	return begin(w, "text/event-stream; charset=utf-8", patience)
+// NewEvents returns a response of server-sent events. Its header is sent with the first of them. patience is
+// how long a write may take; 0: [DefaultPatience].
+func NewEvents(w http.ResponseWriter, patience time.Duration) *Stream {
+	return &Stream{w: w, kind: "text/event-stream; charset=utf-8", patience: patienceOr(patience)}
 }
 
-// NewLines begins a response of lines of JSON, as [NewEvents] does one of events.
-func NewLines(w http.ResponseWriter, patience time.Duration) (*Stream, error) {
-	return begin(w, "application/x-ndjson", patience)
+// NewLines returns a response of lines of JSON, as [NewEvents] does one of events.
+func NewLines(w http.ResponseWriter, patience time.Duration) *Stream {
+	return &Stream{w: w, kind: "application/x-ndjson", patience: patienceOr(patience)}
 }
 
-func begin(w http.ResponseWriter, kind string, patience time.Duration) (*Stream, error) {
-	h := w.Header()
-	h.Set("Content-Type", kind)
+// Begun reports whether the header is sent, or cannot be: an error has no status any more. That of nil is
+// not.
+func (s *Stream) Begun() bool { return s != nil && s.begun }
+
+// Lost reports whether a write has ended with an error.
+func (s *Stream) Lost() bool { return s != nil && s.err != nil }
+
+// Begin sends the header, if it is not sent yet.
+func (s *Stream) Begin() error {
+	if s.begun {
+		return nil
+	}
+	return s.flush()
+}
+
+// head writes the header.
+func (s *Stream) head() {
+	h := s.w.Header()
+	h.Set("Content-Type", s.kind)
 	h.Set("Cache-Control", "no-cache")
 	h.Set("X-Accel-Buffering", "no") // nginx passes each event on at once
-	w.WriteHeader(http.StatusOK)
-	s := &Stream{w: w, patience: patienceOr(patience)}
-	return s, s.flush()
+	s.w.WriteHeader(http.StatusOK)
 }
 
 // Event sends an event whose data is v as JSON. name is its type; "": none. There is never an id:
@@ -72,10 +89,22 @@ func (s *Stream) Line(v any) error {
 
 // flush sends what is written.
 func (s *Stream) flush() error {
-	defer s.buf.Reset()
+	if s.err == nil {
+		s.err = s.write()
+	}
+	s.buf.Reset()
+	return s.err
+}
+
+func (s *Stream) write() error {
+	begins := !s.begun
+	s.begun = true
 	c := http.NewResponseController(s.w)
 	if err := deadline(c, s.patience); err != nil {
 		return err
+	}
+	if begins {
+		s.head()
 	}
 	if s.buf.Len() > 0 {
 		if _, err := s.w.Write(s.buf.Bytes()); err != nil {

@@ -165,11 +165,14 @@ func TestAnErrorHasAStatusAndSaysWhetherToSendAgain(t *testing.T) {
 
 func TestStreamsAreFramed(t *testing.T) {
 	w := httptest.NewRecorder()
-	s, err := wire.NewEvents(w, 0)
-	if err != nil || !w.Flushed {
+	s := wire.NewEvents(w, 0)
+	if s.Begun() || w.Flushed {
+		t.Fatal("the header is sent before there is anything")
+	}
+	if err := s.Begin(); err != nil || !s.Begun() || !w.Flushed {
 		t.Fatalf("%v; sent at once: %t", err, w.Flushed)
 	}
-	err = errors.Join(s.Event("", map[string]string{"a": "<&\n>\u2028é"}), s.Event("ping", struct{}{}), s.Text("[DONE]"))
+	err := errors.Join(s.Event("", map[string]string{"a": "<&\n>\u2028é"}), s.Event("ping", struct{}{}), s.Text("[DONE]"))
 	if err == nil {
 		err = s.Event("bad", func() {})
 	}
@@ -185,9 +188,7 @@ func TestStreamsAreFramed(t *testing.T) {
 	}
 
 	w = httptest.NewRecorder()
-	if s, err = wire.NewLines(w, 0); err != nil {
-		t.Fatal(err)
-	}
+	s = wire.NewLines(w, 0)
 	if err := errors.Join(s.Line(1), s.Line("x")); err != nil || w.Body.String() != "1\n\"x\"\n" {
 		t.Errorf("lines are %q, %v", w.Body, err)
 	}
@@ -196,9 +197,13 @@ func TestStreamsAreFramed(t *testing.T) {
 func TestAReaderThatDoesNotReadEndsItsStream(t *testing.T) {
 	ended := make(chan error, 1)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		s, err := wire.NewEvents(w, 50*time.Millisecond)
+		s := wire.NewEvents(w, 50*time.Millisecond)
+		var err error
 		for err == nil {
 			err = s.Text(strings.Repeat("x", 1<<20))
+		}
+		if again := s.Text("x"); !errors.Is(again, err) || !s.Lost() {
+			t.Errorf("what is written behind the error ends with %v, want %v", again, err)
 		}
 		ended <- err
 	}))
