@@ -141,6 +141,14 @@ func (b *Buffer) UseHugePages() {
 	}
 }
 
+// Populate takes memory from the system for a part of the buffer that is about to be written, where that is
+// memory of C's allocator: at once, which is faster than page by page.
+func (b *Buffer) Populate(offset, size int64) {
+	if b.heap && !b.charge.mapped && !b.backend.measures {
+		memory.Populate(b.base+uintptr(offset), size)
+	}
+}
+
 // Clear fills the buffer with zeros. (Other values go through Tensor.Memset: ggml's clear writes
 // them wrongly on some devices.)
 func (b *Buffer) Clear() {

@@ -120,6 +120,18 @@ func (r *region) zero(end int) {
 	r.touched = max(r.touched, end)
 }
 
+// populate takes memory for cells that are about to be written for the first time. The region has a buffer.
+func (r *region) populate(cells tier.Run) {
+	first := int64(0)
+	for _, p := range [...]tier.Part{tier.Keys, tier.Values} {
+		b, head := r.layout.Piece(p), r.layout.Piece(p)*int64(r.cells)
+		for h := range int64(r.layout.Heads) {
+			r.buffer.Populate(first+h*head+int64(cells.Start)*b, int64(cells.N)*b)
+		}
+		first += int64(r.layout.Heads) * head
+	}
+}
+
 func (r *region) close() {
 	r.meta.Close()
 	if r.buffer != nil {

@@ -246,6 +246,9 @@ func (r *restoring) bring(ctx context.Context, p piece, buffer []byte) error {
 	if err != nil {
 		return err
 	}
+	if i.rows.region != nil { // beside the others, while one of them places its rows
+		i.rows.region.populate(tier.Run{Start: p.first * Block, N: min(p.blocks*Block, cells)})
+	}
 	return r.place(len(rows), func() error {
 		for b := range p.blocks {
 			first := (p.first + b) * Block

@@ -11,6 +11,7 @@ import (
 const (
 	Gemma3    = "gemma-3-270m-q4_k_m.gguf"                // Gemma 3 270M, which knows no chat
 	QwenCoder = "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf" // Qwen2.5-Coder 0.5B Instruct
+	SmolLM2   = "SmolLM2-135M-Instruct.Q4_1.gguf"         // SmolLM2 135M Instruct
 )
 
 // Real returns the path of a real model. It skips the test unless EBB_TEST_ALL is set, because what
