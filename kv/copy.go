@@ -137,7 +137,7 @@ func (c *copying) copyBlock(ctx context.Context, r *reading, one portion, cells 
 	if err != nil {
 		return err
 	}
-	to := p.placeOf(c.to.tree, one.layer, c.tokens, c.from)
+	to := p.destinationOf(c.to.tree, one.layer, c.tokens, c.from)
 	buffer := block{layout: to.layout, rows: r.buffer.Bytes()[:one.bytes], cells: Block}
 	for _, e := range all {
 		if err := to.copy(ctx, e, first, buffer); err != nil {
@@ -150,22 +150,22 @@ func (c *copying) copyBlock(ctx context.Context, r *reading, one portion, cells 
 
 // copy copies rows from wherever they are: straight to where they belong if one of both is memory of the
 // host, and otherwise by way of a buffer for a block. first is the first cell of the block.
-func (p place) copy(ctx context.Context, e extent, first int, buffer block) error {
+func (d destination) copy(ctx context.Context, e extent, first int, buffer block) error {
 	cells := tier.Run{Start: first + e.at, N: e.cells.N}
 	by := e.cells.Start - cells.Start
 	switch {
-	case p.region != nil && e.memory == nil:
-		return e.tier.Fetch(ctx, e.number, e.cells, shifted{p.region, by})
-	case p.region != nil && e.memory.memory != nil:
-		return e.memory.Fetch(ctx, 0, e.cells, shifted{p.region, by})
-	case p.region != nil && p.region.memory != nil:
-		return p.region.Store(ctx, 0, []tier.Run{cells}, shifted{e.memory, -by})
-	case p.region == nil && e.memory != nil:
-		return p.store(ctx, cells, func(further int) tier.Memory { return shifted{e.memory, further - by} })
+	case d.region != nil && e.memory == nil:
+		return e.tier.Fetch(ctx, e.number, e.cells, shifted{d.region, by})
+	case d.region != nil && e.memory.memory != nil:
+		return e.memory.Fetch(ctx, 0, e.cells, shifted{d.region, by})
+	case d.region != nil && d.region.memory != nil:
+		return d.region.Store(ctx, 0, []tier.Run{cells}, shifted{e.memory, -by})
+	case d.region == nil && e.memory != nil:
+		return d.store(ctx, cells, func(further int) tier.Memory { return shifted{e.memory, further - by} })
 	}
 	if err := e.to(ctx, buffer); err != nil {
 		return err
 	}
 	buffer.cell = first
-	return p.put(ctx, cells, buffer)
+	return d.put(ctx, cells, buffer)
 }

@@ -6,11 +6,9 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/tier"
-	"github.com/seed4d217819/ebb/trace"
 )
 
 // restoring brings the rows and the state of a restored sequence to where they belong, layer after layer
@@ -50,19 +48,9 @@ type item struct {
 	layer  int // of the model
 	number int // of the layer among those of the source that have rows, or states
 	blocks int
-	size   int64   // of a block in bytes
-	rows   place   // nowhere where the item is a state
-	coming *coming // the snapshot whose state it is; nil: the sequence begins with it
-}
-
-// place is where a layer's rows belong: a region, or a tier.
-type place struct {
-	layout tier.Layout
-	region *region
-	rows   tier.Tier
-	number int // of the layer in rows
-	from   int // no rows before are there, or kept
-	past   *past
+	size   int64       // of a block in bytes
+	rows   destination // the zero value where the item is a state
+	coming *coming     // the snapshot whose state it is; nil: the sequence begins with it
 }
 
 // isState reports whether the item is a state, which is one block.
@@ -96,7 +84,7 @@ func (p *Pool) newRestoring(s *Seq, n, number int, from Source) (*restoring, err
 		r.of[l] = len(r.items)
 		switch {
 		case shape.keepsRows():
-			r.add(item{layer: l, number: kept, blocks: (n + Block - 1) / Block, size: p.config.layouts[l].RowBytes() * Block, rows: p.placeOf(t, l, n, windowFrom(from, n))})
+			r.add(item{layer: l, number: kept, blocks: (n + Block - 1) / Block, size: p.config.layouts[l].RowBytes() * Block, rows: p.destinationOf(t, l, n, windowFrom(from, n))})
 			kept++
 		case shape.State > 0:
 			r.add(item{layer: l, number: recurrent, blocks: 1, size: 4 * int64(shape.State)})
@@ -128,24 +116,6 @@ func (r *restoring) add(i item) {
 	r.items = append(r.items, i)
 	r.there = append(r.there, make(chan struct{}))
 	r.left = append(r.left, i.blocks)
-}
-
-// placeOf returns where the rows of n tokens of a layer belong. In layers with windows, those before the
-// token from do not come.
-func (p *Pool) placeOf(t *tree, layer, n, from int) place {
-	at := p.placed[layer]
-	to := place{layout: p.config.layouts[layer], region: t.regions[layer], number: at.tierLayer}
-	switch {
-	case at.ring != nowhere:
-		past := &t.rings[at.ring].past
-		to.rows, to.number, to.past = t.past[at.device.number], at.pastLayer, past
-		if to.from = from; past.size > 0 {
-			to.from = max(to.from, n-past.size)
-		}
-	case to.region == nil:
-		to.rows = t.rows[at.device.number]
-	}
-	return to
 }
 
 // windowFrom returns from which of the first n tokens on windowed layers have rows in a source.
@@ -275,33 +245,6 @@ func (r *restoring) place(bytes int, put func() error) error {
 	return put()
 }
 
-// put copies cells of a block to where they belong.
-func (p place) put(ctx context.Context, cells tier.Run, b block) error {
-	if p.region != nil {
-		b.to(p.region, cells)
-		return ctx.Err()
-	}
-	return p.store(ctx, cells, func(further int) tier.Memory {
-		to := b
-		to.cell += further
-		return to
-	})
-}
-
-// store stores cells in the tier where they belong, as far as they are kept there. rows returns the memory
-// that has them, in which their numbers are those of the tier's cells: some number further than theirs.
-func (p place) store(ctx context.Context, cells tier.Run, rows func(further int) tier.Memory) error {
-	if p.past == nil {
-		return p.rows.Store(ctx, p.number, []tier.Run{cells}, rows(0))
-	}
-	if skipped := p.from - cells.Start; skipped > 0 {
-		cells = tier.Run{Start: p.from, N: max(0, cells.N-skipped)}
-	}
-	return p.past.pieces([]stretch{{cell: cells.Start, n: cells.N}}, func(cell, past, n int) error {
-		return p.rows.Store(ctx, p.number, []tier.Run{{Start: cell, N: n}}, rows(cell-(cells.Start+past)))
-	})
-}
-
 // came counts a piece that is there.
 func (r *restoring) came(p piece) {
 	r.mu.Lock()
@@ -367,98 +310,4 @@ func (r *restoring) wait(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// wait waits until the rows that the tree is restored with are there in all layers.
-func (t *tree) wait(ctx context.Context) error {
-	if r := t.restoring.Load(); r != nil {
-		return r.wait(ctx)
-	}
-	return nil
-}
-
-// untilRestored waits until nothing is placed in the tree any more, whether or not all rows have come.
-// Nobody moves the rows of a layer before.
-func (t *tree) untilRestored(ctx context.Context) error {
-	r := t.restoring.Load()
-	if r == nil {
-		return nil
-	}
-	select {
-	case <-r.ended:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// forgetRestore forgets a restore that has ended well.
-func (t *tree) forgetRestore() {
-	r := t.restoring.Load()
-	if r == nil || r.failure() != nil {
-		return
-	}
-	select {
-	case <-r.ended:
-		t.forget(r)
-	default:
-	}
-}
-
-// forget forgets a restore that has ended.
-func (t *tree) forget(r *restoring) {
-	r.state.give()
-	t.restoring.Store(nil)
-}
-
-// awaitRestored waits until the restored rows of a layer are there.
-func (t *tree) awaitRestored(ctx context.Context, layer int) error {
-	if r := t.restoring.Load(); r != nil {
-		return r.await(ctx, layer)
-	}
-	return nil
-}
-
-// lost returns why rows of the tree are lost, or nil.
-func (t *tree) lost() error {
-	if t.broken != nil {
-		return t.broken
-	}
-	if r := t.restoring.Load(); r != nil {
-		return r.failure()
-	}
-	return nil
-}
-
-// endRestore ends the restore of a tree that is given up, and waits for that.
-func (t *tree) endRestore() {
-	if r := t.restoring.Load(); r != nil {
-		r.fail(fmt.Errorf("kv: restore: %w: the sequence", ErrClosed))
-		<-r.ended
-		t.forget(r)
-	}
-}
-
-// change changes tiers, or cells that no sequence holds, while no restored row is placed anywhere.
-func (p *Pool) change(f func() error) error {
-	p.changing.Lock()
-	defer p.changing.Unlock()
-	return f()
-}
-
-// awaitRestored waits until the restored rows of a tree of the step are there in a layer. The time
-// counts as stall.
-func (s *Step) awaitRestored(ctx context.Context, tree, layer int) error {
-	r := s.trees[tree].restoring.Load()
-	if r == nil {
-		return nil
-	}
-	start := time.Now()
-	err := r.await(ctx, layer)
-	waited := time.Since(start)
-	s.stall += waited
-	if waited > atOnce {
-		s.pool.span(s.pool.placed[layer].device, trace.Compute, "wait", layer, 0, start, start.Add(waited))
-	}
-	return err
 }
