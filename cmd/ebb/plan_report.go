@@ -11,42 +11,42 @@ import (
 	"github.com/seed4d217819/ebb/plan"
 )
 
-// bar draws how much of a whole some parts take, each by its letter; what is free are dots.
-func bar(whole int64, parts ...barPart) string {
-	const width = 50
-	drawn, taken := make([]byte, 0, width), int64(0)
-	for _, p := range parts {
-		taken += p.bytes
-		end := int(min(1, float64(taken)/float64(max(1, whole))) * width)
-		if p.bytes > 0 {
-			end = max(end, min(width, len(drawn)+1)) // what is there is seen
-		}
-		for len(drawn) < end {
-			drawn = append(drawn, p.letter)
-		}
-	}
-	return "[" + string(drawn) + strings.Repeat(".", width-len(drawn)) + "]"
-}
+// planLine prints a line of a plan: a name, and what there is to say.
+type planLine func(name, format string, args ...any)
 
-type barPart struct {
-	letter byte
-	bytes  int64
-}
-
-// packed returns how many bytes of the weights are packed, where this machine's CPU is the device.
-func (p planned) packed() int64 {
-	if p.flags.machine != "" || !p.machine.Unified {
-		return 0
-	}
-	return p.model.Packed
+// place prints how much of a memory some parts take.
+func (l planLine) place(name string, of int64, parts ...barPart) {
+	l(name, "%10s  %s", bytesize.Format(of), bar(of, parts...))
 }
 
 // print prints a plan for a person.
 func (p planned) print(w io.Writer) error {
 	var b bytes.Buffer
-	line := func(name, format string, args ...any) {
+	line := planLine(func(name, format string, args ...any) {
 		fmt.Fprintf(&b, "%s\n", strings.TrimRight(fmt.Sprintf("%-13s%s", name, fmt.Sprintf(format, args...)), " "))
+	})
+	p.printContext(line)
+	fmt.Fprintln(&b)
+	p.printDevice(line)
+	if f := p.forecast; f.Host+f.Disk > 0 {
+		p.printOffDevice(line)
 	}
+	if text := p.growth(); text != "" {
+		line("contexts", "%s", text)
+	}
+
+	fmt.Fprintln(&b)
+	p.printDecode(line)
+	if command := p.command(); command != "" {
+		fmt.Fprintln(&b)
+		line("run it with", "%s", command)
+	}
+	_, err := b.WriteTo(w)
+	return err
+}
+
+// printContext says what is planned for.
+func (p planned) printContext(line planLine) {
 	f, r := p.forecast, p.request
 	name := p.model.Name
 	if name == "" {
@@ -79,80 +79,6 @@ func (p planned) print(w io.Writer) error {
 	if f.Context > p.model.Context {
 		line("", "the model was made for %d: beyond those its text may get worse", p.model.Context)
 	}
-
-	fmt.Fprintln(&b)
-	rings := f.Placement.RingBytes() * int64(f.Sequences)
-	resident := f.Placement.TreeBytes*int64(f.Sequences) - rings - states
-	slots := int64(f.Placement.Slots) * f.Placement.SlotBytes
-	step := f.Footprint.Total() - f.Footprint.Weights - f.Footprint.Draft
-	place := func(name string, of int64, parts ...barPart) {
-		line(name, "%10s  %s", bytesize.Format(of), bar(of, parts...))
-	}
-	place("device", r.DeviceMemory, barPart{'W', f.Footprint.Weights}, barPart{'S', step}, barPart{'D', f.Footprint.Draft}, barPart{'V', slots}, barPart{'r', states}, barPart{'w', rings}, barPart{'R', resident})
-	weights := fmt.Sprintf("%10s", bytesize.Format(f.Footprint.Weights))
-	if packed := p.packed(); packed > 0 {
-		weights += fmt.Sprintf("  %s of them packed, in private memory; the others stay in the file", bytesize.Format(packed))
-	}
-	line("  W weights", "%s", weights)
-	line("  S a step", "%10s  inputs, masks, activations and scratch", bytesize.Format(step))
-	if r.Drafts > 0 {
-		line("  D drafts", "%10s  K/V of the block that drafts", bytesize.Format(f.Footprint.Draft))
-	}
-	if slots > 0 {
-		line("  V slots", "%10s  %s at a time", bytesize.Format(slots), count(f.Placement.Slots, "layer"))
-	}
-	if f.HostStates > 0 {
-		line("  r states", "%10s  one layer at a time: a step reads one and writes another", bytesize.Format(states))
-	} else if states > 0 {
-		line("  r states", "%10s  %s, whatever the context: a step reads one and writes another", bytesize.Format(states), count(kinds.Recurrent, "layer"))
-	}
-	if rings > 0 {
-		line("  w windows", "%10s  %s, whatever the context", bytesize.Format(rings), count(kinds.Windowed, "layer"))
-	}
-	line("  R resident", "%10s  %d of %d layers", bytesize.Format(resident), kinds.Full-f.Placement.Streamed, kinds.Full)
-	line("  . free", "%10s", bytesize.Format(r.DeviceMemory-f.Device()))
-	if e := r.CPUExperts; e.Layers > 0 {
-		line("experts", "%10s  in host memory, of %s; a token reads %s", bytesize.Format(e.Weights), count(e.Layers, "layer"), bytesize.Format(e.Read))
-	}
-	if f.HostStates > 0 {
-		line("states", "%10s  in host memory, of %s, which visit the device", bytesize.Format(f.HostStates), count(kinds.Recurrent, "layer"))
-	}
-	if f.Host+f.Disk > 0 {
-		line("layers", "%12s%s  %s", "", p.layers(), p.legend(kinds))
-		if f.HostMemory > 0 {
-			place("host memory", f.HostMemory, barPart{'K', f.Host - f.HostPast}, barPart{'w', f.HostPast})
-			if f.Placement.Streamed > 0 {
-				line("  K K/V", "%10s  %s of %d tokens", bytesize.Format(f.Host-f.HostPast), count(f.Placement.Streamed, "layer"), min(f.HostCells, f.Context))
-			}
-			if kinds.Windowed > 0 {
-				line("  w windows", "%10s  what is behind them: %s", bytesize.Format(f.HostPast), p.past(kinds))
-			}
-		}
-		if r.DiskMemory >= anyDisk {
-			line("disk", "no bound")
-		} else if r.DiskMemory > 0 {
-			place("disk", r.DiskMemory, barPart{'K', f.Disk - f.DiskPast}, barPart{'w', f.DiskPast})
-		}
-		if r.DiskMemory > 0 && f.Placement.Streamed > 0 {
-			line("  K K/V", "%10s  %s", bytesize.Format(f.Disk-f.DiskPast), p.onDisk())
-		}
-		if r.DiskMemory > 0 && kinds.Windowed > 0 {
-			line("  w windows", "%10s  the rest of what is behind them", bytesize.Format(f.DiskPast))
-		}
-	}
-
-	if text := p.growth(); text != "" {
-		line("contexts", "%s", text)
-	}
-
-	fmt.Fprintln(&b)
-	p.printDecode(line)
-	if command := p.command(); command != "" {
-		fmt.Fprintln(&b)
-		line("run it with", "%s", command)
-	}
-	_, err := b.WriteTo(w)
-	return err
 }
 
 // growth says up to which contexts all layers stay, and from where the others stream beyond that.
@@ -249,7 +175,7 @@ func (p planned) legend(k plan.Kinds) string {
 }
 
 // printDecode prints how long a step takes at two depths: as it is expected, and at least.
-func (p planned) printDecode(line func(name, format string, args ...any)) {
+func (p planned) printDecode(line planLine) {
 	half, full := p.forecast.Half, p.forecast.Full
 	line("decoding", "%14s%14s%14s", fmt.Sprintf("after %d", half.Depth), fmt.Sprintf("after %d", full.Depth), "at best")
 	row := func(name string, of func(plan.Expected) float64, best float64, note string) {
