@@ -26,9 +26,10 @@ type Buffer struct {
 	base    uintptr
 	size    int64
 	host    bool // the program can address it
-	heap    bool // it is of C's allocator
+	heap    bool // it is of C's allocator, or pages
 	charge  charge
 	mapped  []byte // keeps Map's memory reachable
+	pages   []byte // of AllocZero, given back with the buffer
 	close   sync.Once
 }
 
@@ -51,11 +52,39 @@ func (b *Backend) Alloc(t BufferType, size int64, p Purpose) (*Buffer, error) {
 		b.account.remove(ch)
 		return nil, fmt.Errorf("%w: %s: %d bytes of %s for %s; %s", ErrNoMemory, b.dev.name, size, t.Name(), p, b.dev.lib.log.last())
 	}
-	buf := b.newBuffer(ptr, size, ch)
+	buf := b.newBuffer(ptr, size, ch, nil)
 	if p == Weights {
 		buf.UseHugePages()
 	}
 	return buf, nil
+}
+
+// AllocZero is Alloc for memory that is used bit by bit. It reports whether all bytes are zero, as they are
+// where the program can have new pages from the system for them: those that are not touched take no room,
+// and nobody needs to clear them. Otherwise the contents are undefined.
+func (b *Backend) AllocZero(t BufferType, size int64, p Purpose) (buf *Buffer, zero bool, err error) {
+	cpu := b.dev.lib.cpu()
+	if t != b.PlainHostBufferType() || size <= 0 || b.measures || !cpu.mappable {
+		buf, err = b.Alloc(t, size, p)
+		return buf, false, err
+	}
+	ch := charge{purpose: p, size: size, limited: p != HostRows}
+	if err := b.account.add(ch); err != nil {
+		return nil, false, err
+	}
+	pages, err := memory.Pages(size)
+	if err != nil {
+		b.account.remove(ch)
+		return nil, false, fmt.Errorf("%w: %s: %d bytes of %s for %s; %w", ErrNoMemory, b.dev.name, size, t.Name(), p, err)
+	}
+	base := uintptr(unsafe.Pointer(unsafe.SliceData(pages)))
+	ptr := c.DevBufferFromHostPtr(cpu.ptr, base, uintptr(size), uintptr(size))
+	if ptr == 0 {
+		memory.FreePages(pages)
+		b.account.remove(ch)
+		return nil, false, fmt.Errorf("%w: %s: %d bytes of %s for %s; %s", ErrNoMemory, b.dev.name, size, t.Name(), p, b.dev.lib.log.last())
+	}
+	return b.newBuffer(ptr, size, ch, pages), true, nil
 }
 
 // Map makes a buffer of memory that the caller owns, such as a mapped file, without copying it. The
@@ -84,14 +113,15 @@ func (b *Backend) Map(data []byte, used int64, p Purpose) (*Buffer, error) {
 	ch := charge{purpose: p, size: used, mapped: true}
 	// Mapped memory does not count against the limit, so this cannot fail.
 	_ = b.account.add(ch)
-	buf := b.newBuffer(ptr, int64(size), ch)
+	buf := b.newBuffer(ptr, int64(size), ch, nil)
 	buf.mapped = data
 	return buf, nil
 }
 
-func (b *Backend) newBuffer(ptr uintptr, size int64, ch charge) *Buffer {
+// newBuffer books a buffer. pages is its memory, if that is the backend's own and not ggml's.
+func (b *Backend) newBuffer(ptr uintptr, size int64, ch charge, pages []byte) *Buffer {
 	b.buffers.Add(1)
-	buf := &Buffer{backend: b, ptr: ptr, size: size, charge: ch}
+	buf := &Buffer{backend: b, ptr: ptr, size: size, charge: ch, pages: pages}
 	switch {
 	case b.measures:
 		buf.base = nowhere
@@ -101,7 +131,7 @@ func (b *Backend) newBuffer(ptr uintptr, size int64, ch charge) *Buffer {
 	if ch.purpose == Weights {
 		c.BufferSetUsage(ptr, usageWeights)
 	}
-	buf.heap = b.dev.typ == CPU || c.BufferType(ptr) == b.PlainHostBufferType().ptr
+	buf.heap = b.dev.typ == CPU || pages != nil || c.BufferType(ptr) == b.PlainHostBufferType().ptr
 	b.account.opened(buf)
 	return buf
 }
@@ -142,7 +172,7 @@ func (b *Buffer) UseHugePages() {
 }
 
 // Populate takes memory from the system for a part of the buffer that is about to be written, where that is
-// memory of C's allocator: at once, which is faster than page by page.
+// ordinary memory of the host: at once, which is faster than page by page.
 func (b *Buffer) Populate(offset, size int64) {
 	if b.heap && !b.charge.mapped && !b.backend.measures {
 		memory.Populate(b.base+uintptr(offset), size)
@@ -185,7 +215,12 @@ func (b *Buffer) Place(t *Tensor, offset int64) {
 func (b *Buffer) Close() {
 	b.close.Do(func() {
 		b.backend.account.closed(b)
-		b.backend.retire(func() { c.BufferFree(b.ptr) })
+		b.backend.retire(func() {
+			c.BufferFree(b.ptr)
+			if b.pages != nil {
+				memory.FreePages(b.pages)
+			}
+		})
 		b.mapped = nil
 		b.backend.account.remove(b.charge)
 	})

@@ -198,3 +198,51 @@ func TestWeightsInTheFasterLayoutGiveTheSameProducts(t *testing.T) {
 		t.Skip("cpu: no faster layout on this one")
 	}
 }
+
+func TestMemoryThatIsUsedBitByBitIsZeroAndCounts(t *testing.T) {
+	b := openCPU(t, 1<<20)
+	for range 3 {
+		buf, zero, err := b.AllocZero(b.BufferType(), 1<<20-100, Regions)
+		if err != nil || !zero {
+			t.Fatalf("%v, %v; want memory that is zero", zero, err)
+		}
+		data := buf.Bytes()
+		if len(data) != 1<<20-100 || len(bytes.Trim(data, "\x00")) > 0 {
+			t.Fatalf("%d bytes, not all of them zero", len(data))
+		}
+		for i := range data {
+			data[i] = 0xFF
+		}
+		if got := b.Usage().Current[Regions]; got != buf.Size() {
+			t.Errorf("%d bytes in the books of %d", got, buf.Size())
+		}
+		for _, m := range b.HostMemory() {
+			if m.Heap || m.Mapped {
+				t.Errorf("%+v: want memory that is not of C's allocator, and not another owner's", m)
+			}
+		}
+		if _, _, err := b.AllocZero(b.BufferType(), 101, Regions); !errors.Is(err, ErrNoMemory) {
+			t.Errorf("past the limit: %v, want ErrNoMemory", err)
+		}
+		rows, _, err := b.AllocZero(b.PlainHostBufferType(), 1<<20, HostRows)
+		if err != nil {
+			t.Fatalf("host rows count against the device's limit: %v", err)
+		}
+		rows.Close()
+		buf.Close()
+		buf.Close()
+		if got := b.Usage().Total(); got != 0 {
+			t.Errorf("%d bytes in use after Close", got)
+		}
+	}
+	unlimited := openCPU(t, 0)
+	if _, _, err := unlimited.AllocZero(b.BufferType(), 1<<60, Regions); !errors.Is(err, ErrNoMemory) {
+		t.Errorf("2^60 bytes: %v, want ErrNoMemory", err)
+	}
+	if _, _, err := unlimited.AllocZero(b.BufferType(), -1, Regions); err == nil {
+		t.Error("no error for a negative size")
+	}
+	if got := unlimited.Usage().Total(); got != 0 {
+		t.Errorf("%d bytes in use after errors", got)
+	}
+}

@@ -155,7 +155,7 @@ func (b *Backend) HostMemory() (all []HostMemory) {
 	defer b.account.mu.Unlock()
 	for buf := range b.account.buffers {
 		if buf.base != 0 && buf.base < nowhere && (buf.host || b.dev.typ == CPU) {
-			all = append(all, HostMemory{buf.charge.purpose, buf.base, buf.size, buf.charge.mapped, !buf.charge.mapped && buf.heap})
+			all = append(all, HostMemory{buf.charge.purpose, buf.base, buf.size, buf.charge.mapped, !buf.charge.mapped && buf.pages == nil && buf.heap})
 		}
 	}
 	return all

@@ -116,17 +116,30 @@ func (p *Pool) newRegion(l, cells int) (*region, error) {
 		kind, purpose = d.backend.PlainHostBufferType(), ggml.HostRows
 	}
 	size := p.config.layouts[l].RowBytes() * int64(cells)
-	b, err := p.alloc(d, kind, size, purpose)
+	b, zero, err := p.allocRows(d, kind, size, purpose)
 	if err != nil {
 		return nil, allocation(fmt.Errorf("kv: layer %d of %d cells: %w", l, cells, err))
 	}
 	r := newRegion(p.nextID.Add(1), p.config.shapes[l], p.config.typeK, p.config.typeV, cells, b, 0)
-	r.buffer = b
-	if p.config.policy.fixed() { // others take memory block by block, which huge pages would not
+	r.buffer, r.new = b, zero
+	if p.config.policy.fixed() {
 		b.UseHugePages()
 		r.zero(r.cells)
 	}
 	return r, nil
+}
+
+// allocRows allocates memory for a region, and reports whether it is zero. Policies that do not take all
+// memory at once take it page by page, as rows come; huge pages would not.
+func (p *Pool) allocRows(d *device, kind ggml.BufferType, bytes int64, purpose ggml.Purpose) (b *ggml.Buffer, zero bool, err error) {
+	if p.config.policy.fixed() {
+		b, err = p.alloc(d, kind, bytes, purpose)
+		return b, false, err
+	}
+	if err := p.mayAlloc(); err != nil {
+		return nil, false, err
+	}
+	return d.backend.AllocZero(kind, bytes, purpose)
 }
 
 // retire takes back a tree that no sequence holds.

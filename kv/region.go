@@ -18,7 +18,8 @@ type region struct {
 	cells   int
 	k, v    *ggml.Tensor // [head dim, cells, KV heads]
 	clean   int          // cells [high, clean) are zero, so that padding is finite
-	touched int          // cells ever written
+	touched int          // cells that were ever in use, in whole blocks
+	new     bool         // the others are zero, too, as the system's new pages are
 
 	meta   *ggml.Context
 	memory []byte       // the rows, keys first; nil: the host cannot address them
@@ -113,9 +114,15 @@ func (r *region) fill(value byte, from, to int) {
 }
 
 // zero zeroes the cells below end that are not in use, so that attention over whole blocks reads
-// only finite numbers. Cells below clean are zero or in use already.
+// only finite numbers. Cells below clean are zero or in use already. Nothing is written to pages that are
+// new: the system would have to give those of 256 cells in every head and layer when a tree begins, which
+// takes milliseconds.
 func (r *region) zero(end int) {
-	r.fill(0, r.clean, end)
+	dirty := end
+	if r.new {
+		dirty = min(end, r.touched)
+	}
+	r.fill(0, r.clean, dirty)
 	r.clean = max(r.clean, end)
 	r.touched = max(r.touched, end)
 }

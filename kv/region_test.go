@@ -8,6 +8,7 @@ import (
 
 	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/plan"
+	"github.com/seed4d217819/ebb/tier"
 )
 
 // Layers of several shapes use a slot in any order. The cells that attention spans behind a layer's
@@ -72,4 +73,53 @@ func TestTidySlotsAreNotTidiedAgain(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Whatever was in a region's cells, those between the last row and the end of its block are zero. In new
+// pages nothing is written that was never in use.
+func TestPaddingOfRegionsIsZero(t *testing.T) {
+	b := ownCPU(t, 0)
+	const cells, heads = 4 * plan.Block, 2
+	shape := Shape{Heads: heads, KeyDim: 1, ValueDim: 3}
+	rapid.Check(t, func(t *rapid.T) {
+		size := shape.Bytes(ggml.F32, ggml.F32) * cells
+		buffer, zero, err := b.AllocZero(b.BufferType(), size, ggml.Regions)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := newRegion(1, shape, ggml.F32, ggml.F32, cells, buffer, 0)
+		r.buffer, r.new = buffer, zero
+		defer r.close()
+		if old := rapid.Bool().Draw(t, "old"); old || !zero {
+			r.new = false
+			r.fill(0xFF, 0, cells)
+		}
+		tr := &tree{regions: []*region{r}, capacity: cells}
+		var held []tier.Run
+		for range rapid.IntRange(1, 20).Draw(t, "steps") {
+			n := rapid.IntRange(1, 300).Draw(t, "tokens")
+			if n > tr.free() { // a truncation, perhaps to nothing
+				kept, rest := cutRuns(held, rapid.IntRange(0, len(tr.cells)).Draw(t, "kept"))
+				tr.give(rest)
+				held = kept
+				continue
+			}
+			held = tr.take(n, held)
+			end := plan.WholeBlocks(tr.high)
+			r.zero(end)
+			for _, x := range []*ggml.Tensor{r.k, r.v} {
+				for h := range x.Ne(2) {
+					got := make([]byte, int64(end-tr.high)*x.Nb(1))
+					if len(got) == 0 {
+						continue
+					}
+					x.Get(got, h*x.Nb(2)+int64(tr.high)*x.Nb(1))
+					if len(bytes.Trim(got, "\x00")) > 0 {
+						t.Fatalf("cells [%d,%d) are not all zero", tr.high, end)
+					}
+				}
+			}
+			r.fill(0xFF, tr.high-n, tr.high) // computed
+		}
+	})
 }
