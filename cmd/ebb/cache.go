@@ -16,7 +16,7 @@ import (
 
 func newCacheCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "cache",
+		Use:   "cache COMMAND",
 		Short: "List, verify and remove saved sessions; exchange K/V with transformers",
 		Long: `Cache works on the files that --session of ebb run and ebb chat makes. It needs no
 library, and no model but for some imports.`,

@@ -141,8 +141,11 @@ command failed, or 2 if it was misused.`,
 		SuggestionsMinimumDistance: 2,
 	}
 	cmd.SetVersionTemplate("{{.Version}}\n")
-	// A command that is shown as COMMAND needs no second line of usage.
-	cmd.SetUsageTemplate(strings.Replace(cmd.UsageTemplate(), "{{if .HasAvailableSubCommands}}", "{{if and .HasAvailableSubCommands (not .Runnable)}}", 1))
+	cmd.SetUsageTemplate(strings.NewReplacer(
+		// A command that is shown as COMMAND needs no second line of usage.
+		"{{if .HasAvailableSubCommands}}\n  {{.CommandPath}}", "{{if and .HasAvailableSubCommands (not .Runnable)}}\n  {{.CommandPath}}",
+		"Flags.FlagUsages |", fmt.Sprintf("Flags.FlagUsagesWrapped %d |", width(os.Stdout)),
+	).Replace(cmd.UsageTemplate()))
 	cobra.EnableCommandSorting = false // what is needed first comes first
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return flagError(err) })
 	cmd.AddCommand(newRunCommand(), newChatCommand(), newServeCommand(), newPlanCommand(), newInspectCommand(), newDoctorCommand(), newBenchCommand(), newCacheCommand(), newTemplateCommand(), newVersionCommand())
