@@ -52,6 +52,16 @@ func (s *Store) Tokens(t Trail) []int32 {
 	return s.tokens(t)
 }
 
+// Block returns the tokens of one of a trail's whole blocks; nil: no file says them.
+func (s *Store) Block(t Trail, block int) []int32 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.blockAt(t, block); e != nil {
+		return e.tokens
+	}
+	return nil
+}
+
 // Has returns how many of a trail's tokens need not be computed, as [Store.Find] finds them. The root is one of
 // the model's; its salt does not count. Has does not wait for the disk, and does not mark the files as used.
 func (s *Store) Has(root Root, t Trail) int {

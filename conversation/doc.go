@@ -6,11 +6,14 @@
 //   - A Store has the conversations of one engine.
 //   - A Conversation is a sequence and what is known of it. It is busy while something is computed for
 //     it, and idle otherwise.
+//   - A record says of a conversation that has files what outlives the process: ID, name, pin, and where its
+//     files are. It is in a file of its own, written whole or not at all.
 //   - A Prompt is tokens that are to be computed behind what is there of them.
 //   - A Found says what was there, and where the prompt left it.
 //
 // A conversation goes through these files: find.go looks for the one that a prompt continues, store.go takes
 // it and puts it back, copy.go decides how a prompt goes on from its middle, writer.go writes it to files.go
 // beside the steps, and room.go gives up those that have been idle for longest. batch.go joins that with a
-// batch, and list.go says what there is.
+// batch, and list.go says what there is. remember.go keeps the records of record.go in records.go, and remove.go
+// removes files.
 package conversation

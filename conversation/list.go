@@ -2,6 +2,7 @@ package conversation
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -18,24 +19,36 @@ var ErrBusy = errors.New("conversation: something is computed for it now")
 
 // Info says what is known of a conversation, and not what it is about.
 type Info struct {
-	ID     string
-	Name   string // what its client calls it, "" if it does not
-	Busy   bool
-	Parked bool // of a busy one: its sequence is in files, until there is room for it
-	Waits  bool // of a busy one: its request waits for room, and keeps what it has
-	Pinned bool
-	Tokens int // that were computed, by whole steps
-	Files  int // of these, those that files have
-	Prompt int // of a busy conversation: tokens of the prompt
-	Used   time.Time
-	Bytes  kv.Footprint // of its sequence, apart from those that files have
+	ID   string
+	Name string // what its client calls it, "" if it does not
+	// InFiles says that it is in files alone. Its tokens are those that files have.
+	InFiles bool
+	Busy    bool
+	Parked  bool // of a busy one: its sequence is in files, until there is room for it
+	Waits   bool // of a busy one: its request waits for room, and keeps what it has
+	Pinned  bool
+	Tokens  int // that were computed, by whole steps
+	Files   int // of these, those that files have
+	Prompt  int // of a busy conversation: tokens of the prompt
+	Used    time.Time
+	Bytes   kv.Footprint // of its sequence, apart from those that files have
 }
 
 // List describes the conversations of an owner, the one used last first. Any goroutine may call it.
-func (s *Store) List(owner string) (all []Info) {
+func (s *Store) List(owner string) []Info {
+	all, live := s.listCache(owner)
+	all = append(all, s.listFiles(owner, live)...)
+	slices.SortFunc(all, func(x, y Info) int { return cmp.Or(y.Used.Compare(x.Used), cmp.Compare(x.ID, y.ID)) })
+	return all
+}
+
+// listCache describes the conversations of an owner that are in the cache, and returns the IDs of all that are.
+func (s *Store) listCache(owner string) (all []Info, live map[string]bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	live = map[string]bool{}
 	for _, c := range s.all {
+		live[c.ID] = true
 		if !c.ownedBy(owner) {
 			continue
 		}
@@ -46,8 +59,7 @@ func (s *Store) List(owner string) (all []Info) {
 		}
 		all = append(all, i)
 	}
-	slices.SortFunc(all, func(x, y Info) int { return cmp.Or(y.Used.Compare(x.Used), cmp.Compare(x.ID, y.ID)) })
-	return all
+	return all, live
 }
 
 // Waits says of a busy conversation whether its request waits for room. Whoever has taken the conversation
@@ -71,7 +83,7 @@ func (c *Conversation) ownedBy(owner string) bool {
 // Delete gives up a conversation of an owner: at once, or when it is put back. Its files are removed soon
 // after that, but for those that other conversations share. Any goroutine may call it.
 func (s *Store) Delete(owner, id string) error {
-	return s.with(owner, id, func(c *Conversation) error {
+	err := s.with(owner, id, func(c *Conversation) error {
 		if c.busy {
 			c.unwanted = true
 			return nil
@@ -80,19 +92,52 @@ func (s *Store) Delete(owner, id string) error {
 		s.removeFiles(c, c.tokens)
 		return err
 	})
+	switch {
+	case errors.Is(err, ErrUnknown):
+		return s.deleteFiles(owner, id)
+	case err == nil && s.files != nil:
+		_, err = s.bury(id)
+	}
+	return err
 }
 
-// Pin has a conversation of an owner given up after all that are not pinned, or takes that back. Any
-// goroutine may call it.
+// Pin has a conversation of an owner given up after all that are not pinned, or takes that back. The files of a
+// pinned one are not evicted. If that is more than files may take for what is pinned, the error wraps
+// [blockfile.ErrHeld], and the conversation is not pinned. Any goroutine may call it.
 func (s *Store) Pin(owner, id string, pinned bool) error {
-	return s.with(owner, id, func(c *Conversation) error {
+	inCache := s.with(owner, id, func(c *Conversation) error {
 		c.pinned = pinned
 		return nil
 	})
+	r := s.owned(owner, id)
+	if r == nil {
+		return inCache
+	}
+	hold := func() error { return s.files.blocks.Free(id) }
+	if pinned {
+		hold = func() error { return s.files.blocks.Hold(r.held()) }
+	}
+	if err := hold(); err != nil {
+		_ = s.with(owner, id, func(c *Conversation) error { // it may be in files alone
+			c.pinned = false
+			return nil
+		})
+		return errors.Join(err, s.files.blocks.Free(id))
+	}
+	_, err := s.records.change(id, func(now *record) *record {
+		if now == nil || now.deleted {
+			return nil
+		}
+		changed := *now
+		changed.pinned = pinned
+		return &changed
+	})
+	return err
 }
 
-// Fork returns a fork of an idle conversation of an owner, which the caller closes. Any goroutine may call it.
-func (s *Store) Fork(owner, id string) (seq *kv.Seq, err error) {
+// Fork returns a fork of an idle conversation of an owner, which the caller closes. One that is in files alone
+// is read from there. Any goroutine may call it.
+func (s *Store) Fork(ctx context.Context, owner, id string) (seq *kv.Seq, err error) {
 	err = s.with(owner, id, func(c *Conversation) error {
 		if c.busy {
 			return ErrBusy
@@ -100,6 +145,9 @@ func (s *Store) Fork(owner, id string) (seq *kv.Seq, err error) {
 		seq, err = c.seq.Fork()
 		return err
 	})
+	if r := s.owned(owner, id); r != nil && errors.Is(err, ErrUnknown) {
+		return s.restore(ctx, r)
+	}
 	return seq, err
 }
 

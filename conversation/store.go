@@ -40,7 +40,8 @@ type Options struct {
 type Store struct {
 	engine  *ebb.Engine
 	options Options
-	files   *files // nil: there are none
+	files   *files   // nil: there are none
+	records *records // of the conversations that have files
 	writer  writer
 
 	mu    sync.Mutex
@@ -59,6 +60,7 @@ type Stats struct {
 	Conversations int // in the cache, the busy ones among them
 	Idle          int // of these, those for which nothing is computed
 	Waiting       int // of these, those that have what files do not have yet
+	InFiles       int // conversations that are in files alone
 	Continued     int // prompts that went on with a conversation
 	Forked        int // prompts that went on from the middle of one, with a fork
 	Copied        int // beginnings of conversations that were copied for prompts
@@ -92,12 +94,19 @@ func New(e *ebb.Engine, o Options) (*Store, error) {
 	if o.Dir == "" {
 		return s, nil
 	}
+	s.writer.wake, s.writer.done = make(chan struct{}, 1), make(chan struct{})
+	var left int64
+	s.records, left = newRecords(o.Dir, o.DirBytes, s.options.Notify)
 	var err error
-	if s.files, err = openFiles(e, o.Dir, blockfile.Options{Bytes: o.DirBytes, Notify: s.options.Notify}); err != nil {
+	if s.files, err = openFiles(e, o.Dir, blockfile.Options{Bytes: left, Notify: s.options.Notify, Held: s.records.read}); err != nil {
 		s.end()
 		return nil, err
 	}
-	s.writer.wake, s.writer.done = make(chan struct{}, 1), make(chan struct{})
+	s.records.gone = s.files.blocks.Free
+	if err := s.forgetAllLost(); err != nil {
+		s.end()
+		return nil, errors.Join(err, s.files.blocks.Close())
+	}
 	go s.writeAll(s.life)
 	return s, nil
 }
@@ -177,6 +186,9 @@ func (s *Store) take(ctx context.Context, p Prompt, files bool) (*Conversation, 
 	c, err := s.continued(ctx, p, now, match)
 	if err != nil {
 		return nil, found, err
+	}
+	if match != nil {
+		s.adopt(c, p)
 	}
 	found.Files, found.Cached = match != nil, c.seq.Len()-c.seq.PendingLen()
 	if c.name == "" {
@@ -287,6 +299,7 @@ func (s *Store) Stats() Stats {
 		}
 	}
 	if s.files != nil {
+		stats.InFiles = s.inFiles()
 		stats.Files = s.files.blocks.Stats()
 	}
 	return stats

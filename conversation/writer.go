@@ -15,10 +15,10 @@ import (
 
 // job is a conversation that is to be written, or whose files are to be removed.
 type job struct {
-	of     *Conversation
-	fork   *kv.Seq // what is to be written of a busy one; nil: all that the conversation has then
-	cuts   int     // those of the conversation when it was forked
-	remove []int32 // nil: it is to be written. The tokens of which nothing is to be kept in files
+	of      *Conversation
+	fork    *kv.Seq  // what is to be written of a busy one; nil: all that the conversation has then
+	cuts    int      // those of the conversation when it was forked
+	removes *removal // nil: it is to be written
 }
 
 // writer is the goroutine that writes, and what it is to write.
@@ -55,8 +55,8 @@ func (s *Store) writeNext(ctx context.Context) (more bool, err error) {
 	if !ok {
 		return false, nil
 	}
-	if j.remove != nil {
-		return true, s.files.blocks.Remove(s.files.root(j.of.salt), j.remove, 0)
+	if j.removes != nil {
+		return true, s.remove(j.removes)
 	}
 	return true, s.write(ctx, j)
 }
@@ -95,6 +95,9 @@ func (s *Store) write(ctx context.Context, j job) (err error) {
 		return err
 	}
 	tokens, err := s.files.write(ctx, c.salt, fork, written)
+	if err == nil && tokens > 0 {
+		s.report(s.remember(c, cuts, fork.Tokens()[:tokens]))
+	}
 	err = errors.Join(err, fork.Close())
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -163,24 +166,6 @@ func (s *Store) Flush(ctx context.Context) error {
 		s.writer.lock.Unlock()
 	}
 	return errors.Join(errs...)
-}
-
-// removeFiles has the files of a conversation that was deleted removed, as far as no other one shares them.
-// mu is held.
-func (s *Store) removeFiles(c *Conversation, tokens []int32) {
-	if s.files == nil || len(tokens) == 0 {
-		return
-	}
-	s.later(job{of: c, remove: tokens})
-	for _, other := range s.all {
-		if other.salt != c.salt || common(other.tokens, tokens) == 0 {
-			continue
-		}
-		other.written, other.queued = 0, 0 // some of it may go, too: what is there is not written again
-		if !other.busy {
-			s.later(job{of: other})
-		}
-	}
 }
 
 // forget drops the jobs of a conversation. mu is held.

@@ -16,7 +16,7 @@ type kept struct {
 	ID     string    `json:"id"`
 	Object string    `json:"object"`
 	Name   string    `json:"name,omitempty"` // what the client calls it
-	State  string    `json:"state"`          // idle, prompt, growing, waiting or parked
+	State  string    `json:"state"`          // idle, prompt, growing, waiting, parked or disk
 	Pinned bool      `json:"pinned"`
 	Tokens int       `json:"tokens"`
 	Files  int       `json:"tokens_in_files"`         // of these
@@ -42,6 +42,8 @@ func describe(i conversation.Info, tokenBytes int64) kept {
 		Bytes: places{Device: i.Bytes.Device, Host: i.Bytes.Host, Disk: i.Bytes.Disk, Files: int64(i.Files) * tokenBytes},
 	}
 	switch {
+	case i.InFiles:
+		k.State = "disk"
 	case i.Parked:
 		k.State = "parked"
 	case i.Waits:

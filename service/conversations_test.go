@@ -345,7 +345,11 @@ func TestCancelledRequestsLeaveNothing(t *testing.T) {
 			if c.Busy {
 				t.Errorf("conversation %+v is busy, and there are no requests", c)
 			}
-			if err := s.DeleteConversation(owner, c.ID); err != nil {
+			err := s.DeleteConversation(owner, c.ID)
+			if c.InFiles && errors.Is(err, conversation.ErrUnknown) { // one that is written now has more of it, or is in its place
+				continue
+			}
+			if err != nil {
 				t.Error(err)
 			}
 		}

@@ -96,7 +96,7 @@ func (s *Service) PinConversation(owner, id string, pinned bool) error {
 // ebb run --session and [ebb.Engine.OpenSession] read it. The error of one for which something is computed
 // is [conversation.ErrBusy].
 func (s *Service) SaveConversation(ctx context.Context, owner, id, path string) (err error) {
-	seq, err := s.conversations.Fork(owner, id)
+	seq, err := s.conversations.Fork(ctx, owner, id)
 	if err != nil {
 		return err
 	}

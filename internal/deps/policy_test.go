@@ -91,7 +91,7 @@ var policy = map[string][]string{
 		"session", "doctor", "internal/devicemap", "internal/exec", "internal/memory", "internal/threads",
 	},
 
-	"conversation":        {".", "blockfile", "doctor", "kv", "session"},
+	"conversation":        {".", "blockfile", "doctor", "internal/recordfile", "kv", "session"},
 	"service":             {".", "chat", "conversation", "generate", "grammar", "grammar/jsonschema", "tokenizer"},
 	"service/servicetest": {".", "gguf", "internal/testmodel", "service", "tokenizer"},
 

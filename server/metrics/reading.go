@@ -97,6 +97,7 @@ var gauges = []gauge{
 	one(counterKind, "ebb_new_tokens_total", "Tokens generated.", func(r Reading) int { return r.Service.New }),
 
 	one(gaugeKind, "ebb_conversations", "Conversations that are kept.", func(r Reading) int { return r.Service.Conversations.Conversations }),
+	one(gaugeKind, "ebb_conversations_in_files", "Conversations that are in files alone.", func(r Reading) int { return r.Service.Conversations.InFiles }),
 	some(counterKind, "ebb_prompts_total", "Prompts, by what was there of them: continued goes on with a conversation, forked from the middle of one, restored with what files had, new from nothing.", "found", func(r Reading) []value {
 		c := r.Service.Conversations
 		return []value{of(c.Continued, "continued"), of(c.Forked, "forked"), of(c.Restored, "restored"), of(c.New, "new")}
