@@ -6,7 +6,8 @@
 // several times as fast; docs/attention.md describes its design.
 //
 // K and V belong to one sequence tree: they are head-major rows, of which the first cells are used.
-// [Merge] joins results over different cells.
+// [Attention.Trees] attends to the rows of several trees in one operation. [Merge] joins results over
+// different cells.
 package attend
 
 import (
@@ -112,6 +113,14 @@ type Scores struct {
 	Sinks *ggml.Tensor
 }
 
+// withFactor returns the scores with the factor that queries have where none is given.
+func (s Scores) withFactor(q *ggml.Tensor) Scores {
+	if s.Factor == 0 {
+		s.Factor = float32(1 / math.Sqrt(float64(q.Ne(0))))
+	}
+	return s
+}
+
 // Graph adds attention of q over the first cells of k and v.
 //
 //	q     [headDim, heads, tokens]
@@ -124,9 +133,7 @@ type Scores struct {
 // finite numbers. Flash is Eager where the device's flash attention lacks the shape or the types, as
 // CUDA's does for heads of 512 values that share no KV head.
 func (a Attention) Graph(g *ggml.Graph, q, k, v, sees *ggml.Tensor, s Scores) *ggml.Tensor {
-	if s.Factor == 0 {
-		s.Factor = float32(1 / math.Sqrt(float64(q.Ne(0))))
-	}
+	s = s.withFactor(q)
 	if a.Kernel(k.Type(), v.Type(), int(k.Ne(0)), int(v.Ne(0))) {
 		out, _ := a.Partial(g, q, k, v, sees, s)
 		return out

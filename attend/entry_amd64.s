@@ -67,13 +67,17 @@ TEXT op<>(SB), NOSPLIT|NOFRAME, $0-0
 	CALL    ·opBeginAMX(SB)
 
 next:
-	MOVQ  frame_spans(DI), AX
+	MOVQ  frame_work(DI), AX
 	MOVL  $1, CX
 	LOCK
 	XADDL CX, 0(AX)
 	CMPQ  CX, frame_items(DI)
 	JGE   finished
 	MOVQ  CX, frame_item(DI)
+	CMPQ  CX, frame_itemEnd(DI)
+	JLT   item
+	CALL  ·opTree(SB)
+item:
 	CALL  ·opBegin(SB)
 	CMPQ  frame_columns(DI), $0
 	JEQ   begun
@@ -135,7 +139,7 @@ finished:
 	JNE  count
 	CALL ·opFinishAMX(SB)
 count:
-	MOVQ frame_spans(DI), R8
+	MOVQ frame_work(DI), R8
 	MOVQ frame_threads(DI), DX
 	VZEROUPPER
 leave:

@@ -6,110 +6,119 @@ package attend
 
 // frame is the state that the kernel keeps in memory, one frame for each thread.
 type frame struct {
-	tensor   uintptr // the op's result
-	threads  uintptr
-	isa      uintptr // 0: AVX2, 1: AVX512, 2: AVX512 with tiles of AMX for columns
-	texts    uintptr // its table of functions: see internal/gen/attend/tables.go
-	column   uintptr // its functions for columns: see internal/gen/attend/columns.go; 0: none
-	floats   uintptr // its functions for f32
-	typed    uintptr // its functions for the type of K and V
-	base     uintptr // the op's scratch: the result's data, rounded up to 64
-	dst      uintptr // [dv, heads, rows] f32
-	lse      uintptr // [heads, rows] f32
-	q        uintptr
-	k        uintptr
-	v        uintptr
-	spans    uintptr
-	sinks    uintptr // [heads] f32; 0: none
-	qHead    uintptr // bytes from one head's query to the next
-	qRow     uintptr // bytes from one row's queries to the next
-	kHead    uintptr // bytes from one head's keys to the next
-	vHead    uintptr
-	kCell    uintptr // bytes of a cell's key
-	vCell    uintptr
-	k16      uintptr // bytes of 16 values of a key
-	v16      uintptr
-	dk       uintptr // values of a key
-	dv       uintptr
-	dkb      uintptr // bytes of a key in f32
-	dvb      uintptr
-	heads    uintptr
-	kvHeads  uintptr
-	group    uintptr // query heads a KV head
-	rows     uintptr
-	cells    uintptr // no row sees a cell from here on
-	rowsAt   uintptr // address of the rows in spans
-	scale    uintptr // f32: q is multiplied by it; scores are powers of two
-	cap      uintptr // f32: of the scores' powers; 0: none
-	tile     uintptr // cells
-	pass     uintptr // rows at most
-	lanes    uintptr // of 16 lanes, how many must have a vector where a pass is computed by columns; 0: none is
-	parts    uintptr // address of the ranges' results
-	partSize uintptr // bytes
-	room     uintptr // vectors of a pass, rounded up to 4, or to 16 for whole columns
-	ranges   uintptr
-	blocks   uintptr // passes of rows a head if more than one; 0: work is divided by ranges
-	items    uintptr
-	scores   uintptr // of a group [tile, 1, 2 or 4] f32, and 16 more; of a column [tile, 16], and 3 × 16 more
-	cellMask uintptr // [tile] 16 bits: the vectors of a column that see a cell
-	rowMask  uintptr // [pass] 32 bits: which cells of the tile each row sees
-	listMask uintptr // [pass] 32 bits: those that a row that lists its cells sees, and rowMask has not
-	vecRow   uintptr // [room] i32: where in rowMask a vector's row is
-	kx       uintptr // [dk, tile] f32
-	vx       uintptr // [dv, tile] f32
-	qs       uintptr // [dk, room] f32: scaled queries, head by head and row by row; or columns
-	own      uintptr // a part for the range at hand
-	acc      uintptr // a part that others are added to
-	item     uintptr
-	head     uintptr // KV head
-	row0     uintptr
-	nrows    uintptr
-	nq       uintptr // vectors: nrows × group
-	nv       uintptr // with those that fill up the last column
-	columns  uintptr // 1 if the pass is computed by columns, 0 if by groups
-	r        uintptr // range
-	part     uintptr // where the range's result goes, or comes from
-	low      uintptr // the first cell that a row of the pass sees
-	high     uintptr // and past the last one
-	allFrom  uintptr // the first cell from which on all rows see all
-	allTo    uintptr // and past the last one
-	c        uintptr // the tile's first cell
-	cEnd     uintptr // past the range's last cell
-	kp       uintptr // the tile's keys
-	vp       uintptr
-	table    uintptr // the functions for them
-	kt       uintptr // the keys' address for these functions
-	vt       uintptr
-	tn       uintptr // cells of the tile
-	full     uintptr // mask of tn cells
-	hidden   uintptr // mask of those that some row does not see
-	listed   uintptr // mask of the rows that list the tile's cells and are not done
-	list     uintptr // the tile's cells in the list of the row at hand
-	picked   uintptr // mask of those that it sees
-	kNext    uintptr // to prefetch
-	vNext    uintptr
-	left     uintptr    // vectors of the pass that are not done
-	qp       uintptr    // queries of up to 4 vectors, a group, or of 16, a column
-	mp       uintptr    // running maxima
-	lp       uintptr    // running sums
-	op       uintptr    // running outputs
-	rp       uintptr    // in vecRow
-	vecs     uintptr    // scores in vectors: whole 16 of them
-	size     uintptr    // vectors of the group
-	seen     uintptr    // not 0 if any of them sees a cell
-	partial  uintptr    // 1 if some do not see all
-	mask     [2]uintptr // 4 × 32 bits: the cells that each of them sees
-	vecMask  [8]uintptr // 16 × 32 bits: the cells that each vector of a column sees
-	qa       uintptr    // AMX: the pieces of the pass's queries: see internal/gen/attend/amx.go
-	ka       uintptr    // AMX: those of the tile's keys
-	va       uintptr    // AMX: and values
-	pa       uintptr    // AMX: those of a column's weights, and behind them what its outputs are multiplied by
-	pb       uintptr    // AMX: and of the column before
-	other    uintptr    // AMX: scores of the next column
-	together uintptr    // AMX: 1 if softmax of a column may be beside the scores of the next one
-	kWild    uintptr    // AMX: mask of the tile's cells whose keys are not all finite
-	vWild    uintptr    // AMX: and whose values
-	config   [8]uintptr // AMX: the configuration of the tiles that is to be restored
-	corr     [8]uintptr // what outputs and sums so far are multiplied by
-	partCorr [8]uintptr // and those of a part that is added to others
+	tensor    uintptr // the op's result
+	threads   uintptr
+	isa       uintptr // 0: AVX2, 1: AVX512, 2: AVX512 with tiles of AMX for columns
+	texts     uintptr // its table of functions: see internal/gen/attend/tables.go
+	column    uintptr // its functions for columns: see internal/gen/attend/columns.go; 0: none
+	floats    uintptr // its functions for f32
+	typed     uintptr // its functions for the type of K and V
+	base      uintptr // the op's scratch: the result's data, rounded up to 64
+	dst       uintptr // [dv, heads, rows] f32
+	lse       uintptr // [heads, rows] f32
+	q         uintptr
+	k         uintptr
+	v         uintptr
+	spans     uintptr // of the tree at hand
+	work      uintptr // the op's counters: the spans of its first tree
+	sinks     uintptr // [heads] f32; 0: none
+	qHead     uintptr // bytes from one head's query to the next
+	qRow      uintptr // bytes from one row's queries to the next
+	kHead     uintptr // bytes from one head's keys to the next
+	vHead     uintptr
+	kCell     uintptr // bytes of a cell's key
+	vCell     uintptr
+	k16       uintptr // bytes of 16 values of a key
+	v16       uintptr
+	dk        uintptr // values of a key
+	dv        uintptr
+	dkb       uintptr // bytes of a key in f32
+	dvb       uintptr
+	heads     uintptr
+	kvHeads   uintptr
+	group     uintptr // query heads a KV head
+	rows      uintptr
+	cells     uintptr // no row sees a cell from here on
+	rowsAt    uintptr // address of the rows in spans
+	scale     uintptr // f32: q is multiplied by it; scores are powers of two
+	cap       uintptr // f32: of the scores' powers; 0: none
+	tile      uintptr // cells
+	pass      uintptr // rows at most
+	lanes     uintptr // of 16 lanes, how many must have a vector where a pass is computed by columns; 0: none is
+	parts     uintptr // address of the ranges' results
+	partSize  uintptr // bytes
+	room      uintptr // vectors of a pass, rounded up to 4, or to 16 for whole columns
+	ranges    uintptr
+	blocks    uintptr // passes of rows a head, each over all ranges; 0: work is divided by ranges
+	items     uintptr // of the op
+	tree      uintptr // where the tree at hand is described: see trees.go; nothing if the op has one
+	itemFirst uintptr // the first item of the tree at hand
+	itemEnd   uintptr // and past the last one
+	dstAll    uintptr // dst, lse, q, spans and parts are of the tree at hand, and these of all
+	lseAll    uintptr
+	qAll      uintptr
+	spansAll  uintptr
+	partsAll  uintptr
+	scores    uintptr // of a group [tile, 1, 2 or 4] f32, and 16 more; of a column [tile, 16], and 3 × 16 more
+	cellMask  uintptr // [tile] 16 bits: the vectors of a column that see a cell
+	rowMask   uintptr // [pass] 32 bits: which cells of the tile each row sees
+	listMask  uintptr // [pass] 32 bits: those that a row that lists its cells sees, and rowMask has not
+	vecRow    uintptr // [room] i32: where in rowMask a vector's row is
+	kx        uintptr // [dk, tile] f32
+	vx        uintptr // [dv, tile] f32
+	qs        uintptr // [dk, room] f32: scaled queries, head by head and row by row; or columns
+	own       uintptr // a part for the range at hand
+	acc       uintptr // a part that others are added to
+	item      uintptr
+	head      uintptr // KV head
+	row0      uintptr
+	nrows     uintptr
+	nq        uintptr // vectors: nrows × group
+	nv        uintptr // with those that fill up the last column
+	columns   uintptr // 1 if the pass is computed by columns, 0 if by groups
+	r         uintptr // range
+	part      uintptr // where the range's result goes, or comes from
+	low       uintptr // the first cell that a row of the pass sees
+	high      uintptr // and past the last one
+	allFrom   uintptr // the first cell from which on all rows see all
+	allTo     uintptr // and past the last one
+	c         uintptr // the tile's first cell
+	cEnd      uintptr // past the range's last cell
+	kp        uintptr // the tile's keys
+	vp        uintptr
+	table     uintptr // the functions for them
+	kt        uintptr // the keys' address for these functions
+	vt        uintptr
+	tn        uintptr // cells of the tile
+	full      uintptr // mask of tn cells
+	hidden    uintptr // mask of those that some row does not see
+	listed    uintptr // mask of the rows that list the tile's cells and are not done
+	list      uintptr // the tile's cells in the list of the row at hand
+	picked    uintptr // mask of those that it sees
+	kNext     uintptr // to prefetch
+	vNext     uintptr
+	left      uintptr    // vectors of the pass that are not done
+	qp        uintptr    // queries of up to 4 vectors, a group, or of 16, a column
+	mp        uintptr    // running maxima
+	lp        uintptr    // running sums
+	op        uintptr    // running outputs
+	rp        uintptr    // in vecRow
+	vecs      uintptr    // scores in vectors: whole 16 of them
+	size      uintptr    // vectors of the group
+	seen      uintptr    // not 0 if any of them sees a cell
+	partial   uintptr    // 1 if some do not see all
+	mask      [2]uintptr // 4 × 32 bits: the cells that each of them sees
+	vecMask   [8]uintptr // 16 × 32 bits: the cells that each vector of a column sees
+	qa        uintptr    // AMX: the pieces of the pass's queries: see internal/gen/attend/amx.go
+	ka        uintptr    // AMX: those of the tile's keys
+	va        uintptr    // AMX: and values
+	pa        uintptr    // AMX: those of a column's weights, and behind them what its outputs are multiplied by
+	pb        uintptr    // AMX: and of the column before
+	other     uintptr    // AMX: scores of the next column
+	together  uintptr    // AMX: 1 if softmax of a column may be beside the scores of the next one
+	kWild     uintptr    // AMX: mask of the tile's cells whose keys are not all finite
+	vWild     uintptr    // AMX: and whose values
+	config    [8]uintptr // AMX: the configuration of the tiles that is to be restored
+	corr      [8]uintptr // what outputs and sums so far are multiplied by
+	partCorr  [8]uintptr // and those of a part that is added to others
 }

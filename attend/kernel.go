@@ -46,20 +46,35 @@ func (a Attention) Partial(g *ggml.Graph, q, k, v, spans *ggml.Tensor, s Scores)
 		set = isa.AVX512
 	}
 	l := sh.layout(threads, set)
-	p := sh.params(l, threads, s)
-	operands := []*ggml.Tensor{q, k, v, spans}
-	if s.Sinks != nil {
-		operands = append(operands, s.Sinks)
-		if s.Sinks.Type() != ggml.F32 || s.Sinks.Shape() != [4]int64{int64(sh.heads), 1, 1, 1} || !s.Sinks.Contiguous() {
+	dst := sh.op(g, l, threads, set, s, q, k, v, spans)
+	heads, rows := int64(sh.heads), int64(sh.rows)
+	return sh.output(g, dst), g.View2D(dst, heads, rows, heads*4, l.lse)
+}
+
+// op adds the kernel's operation.
+func (s shape) op(g *ggml.Graph, l layout, threads int, set isa.ISA, scores Scores, operands ...*ggml.Tensor) *ggml.Tensor {
+	if sinks := scores.Sinks; sinks != nil {
+		operands = append(operands, sinks)
+		if sinks.Type() != ggml.F32 || sinks.Shape() != [4]int64{int64(s.heads), 1, 1, 1} || !sinks.Contiguous() {
 			misuse("want one f32 sink for each query head", operands...)
 		}
 	}
-	dst := g.Custom(ggml.F32, [4]int64{l.size / 4, 1, 1, 1}, kernelOp(set), *(*ggml.CustomParams)(unsafe.Pointer(&p)), operands...)
-	heads, rows, head := int64(sh.heads), int64(sh.rows), int64(sh.valueDim)*4
-	out = g.View3D(dst, int64(sh.valueDim), heads, rows, head, head*heads, 0)
-	lse = g.View2D(dst, heads, rows, heads*4, l.lse)
-	return out, lse
+	p := s.params(l, threads, scores)
+	return g.Custom(ggml.F32, [4]int64{l.size / 4, 1, 1, 1}, kernelOp(set), *(*ggml.CustomParams)(unsafe.Pointer(&p)), operands...)
 }
+
+// output returns the output in an op's result.
+func (s shape) output(g *ggml.Graph, dst *ggml.Tensor) *ggml.Tensor {
+	head := int64(s.valueDim) * 4
+	return g.View3D(dst, int64(s.valueDim), int64(s.heads), int64(s.rows), head, head*int64(s.heads), 0)
+}
+
+// What operands must be.
+const (
+	wantQueries = "f32 queries [headDim, heads, tokens] without gaps between values"
+	wantHeads   = "query heads that are a multiple of the KV heads"
+	wantSpans   = "the words of spans for the KV heads and tokens"
+)
 
 // kernelShape returns the sizes of an op. It panics if its operands do not fit.
 func kernelShape(q, k, v, spans *ggml.Tensor) shape {
@@ -71,13 +86,13 @@ func kernelShape(q, k, v, spans *ggml.Tensor) shape {
 		ok   bool
 		want string
 	}{
-		{q.Type() == ggml.F32 && q.Nb(0) == 4 && q.Ne(3) == 1, "f32 queries [headDim, heads, tokens] without gaps between values"},
+		{q.Type() == ggml.F32 && q.Nb(0) == 4 && q.Ne(3) == 1, wantQueries},
 		{k.Type() == v.Type() && kernelTakes(k.Type(), sh.keyDim) && kernelTakes(v.Type(), sh.valueDim), "keys and values of one type, and heads of a multiple of 16 values, or of a block"},
 		{q.Ne(0) == k.Ne(0), "queries and keys of one dimension"},
 		{k.Ne(1) == v.Ne(1) && k.Ne(2) == v.Ne(2) && k.Ne(3) == 1 && v.Ne(3) == 1, "equally many keys and values"},
 		{row(k) && row(v), "the cells of a head without gaps"},
-		{sh.heads%sh.kvHeads == 0, "query heads that are a multiple of the KV heads"},
-		{spans.Type() == ggml.I32 && spans.Contiguous() && int(spans.Ne(0)) >= rowsAt(sh.kvHeads)+sh.rows*rowWords, "the words of spans for the KV heads and tokens"},
+		{sh.heads%sh.kvHeads == 0, wantHeads},
+		{spans.Type() == ggml.I32 && spans.Contiguous() && int(spans.Ne(0)) >= rowsAt(sh.kvHeads)+sh.rows*rowWords, wantSpans},
 	}
 	for _, f := range fits {
 		if !f.ok {

@@ -9,6 +9,11 @@ package attend
 //go:noescape
 func opSetup()
 
+// opTree goes to the tree of the item, which is behind those of the tree at hand.
+//
+//go:noescape
+func opTree()
+
 // opBegin starts an item: its rows' cells, and their queries scaled.
 //
 //go:noescape

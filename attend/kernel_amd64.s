@@ -1169,32 +1169,58 @@ GLOBL columnsAMX3Of128<>(SB), NOPTR, $56
 // func opSetup()
 // Requires: CMOV
 TEXT ·opSetup(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    (DI), CX
-	MOVQ    248(CX), AX
-	MOVQ    AX, 64(DI)
-	MOVQ    152(CX), AX
-	MOVQ    248(AX), DX
-	MOVQ    DX, 80(DI)
-	MOVQ    16(AX), DX
-	MOVQ    DX, 184(DI)
-	MOVQ    24(AX), DX
-	MOVQ    DX, 216(DI)
-	MOVQ    32(AX), DX
-	MOVQ    DX, 240(DI)
-	MOVQ    56(AX), DX
-	MOVQ    DX, 120(DI)
-	MOVQ    64(AX), AX
-	MOVQ    AX, 128(DI)
-	MOVQ    160(CX), BX
-	MOVQ    248(BX), AX
-	MOVQ    AX, 88(DI)
-	MOVQ    56(BX), AX
-	MOVQ    AX, 152(DI)
-	MOVQ    64(BX), AX
-	MOVQ    AX, 136(DI)
-	MOVQ    32(BX), AX
-	MOVQ    AX, 224(DI)
-	MOVL    (BX), AX
+	MOVQ (DI), CX
+	MOVQ 248(CX), AX
+	MOVQ AX, 64(DI)
+	MOVQ 152(CX), AX
+	MOVQ 248(AX), DX
+	MOVQ DX, 80(DI)
+	MOVQ 16(AX), DX
+	MOVQ DX, 192(DI)
+	MOVQ 24(AX), DX
+	MOVQ DX, 224(DI)
+	MOVQ 32(AX), DX
+	MOVQ DX, 248(DI)
+	MOVQ 56(AX), DX
+	MOVQ DX, 128(DI)
+	MOVQ 64(AX), AX
+	MOVQ AX, 136(DI)
+	MOVQ 160(CX), BX
+	MOVL (BX), AX
+	CMPL AX, $0x1b
+	JEQ  ofTrees1
+	MOVQ 248(BX), DX
+	MOVQ DX, 88(DI)
+	MOVQ 56(BX), DX
+	MOVQ DX, 160(DI)
+	MOVQ 64(BX), DX
+	MOVQ DX, 144(DI)
+	MOVQ 32(BX), DX
+	MOVQ DX, 232(DI)
+	MOVQ 168(CX), DX
+	MOVQ 248(DX), SI
+	MOVQ SI, 96(DI)
+	MOVQ 16(DX), SI
+	MOVQ SI, 200(DI)
+	MOVQ 56(DX), SI
+	MOVQ SI, 168(DI)
+	MOVQ 64(DX), DX
+	MOVQ DX, 152(DI)
+	JMP  ofOne2
+
+ofTrees1:
+	MOVQ 248(BX), DX
+	MOVQ 8(DX), AX
+	MOVQ 16(DX), SI
+	MOVQ SI, 200(DI)
+	MOVQ 24(DX), SI
+	MOVQ SI, 232(DI)
+	MOVQ 32(DX), SI
+	MOVQ SI, 160(DI)
+	MOVQ 40(DX), DX
+	MOVQ DX, 168(DI)
+
+ofOne2:
 	LEAQ    textsAVX2<>+0(SB), DX
 	LEAQ    textsAVX512<>+0(SB), SI
 	CMPQ    16(DI), $0x01
@@ -1206,35 +1232,35 @@ TEXT ·opSetup(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    64(DX), SI
 	MOVQ    SI, 40(DI)
 	CMPL    AX, $0x00
-	JNE     other1
+	JNE     other3
 	MOVQ    64(DX), SI
 
-other1:
+other3:
 	CMPL AX, $0x01
-	JNE  other2
+	JNE  other4
 	MOVQ 72(DX), SI
 
-other2:
+other4:
 	CMPL AX, $0x1e
-	JNE  other3
+	JNE  other5
 	MOVQ 80(DX), SI
 
-other3:
+other5:
 	CMPL AX, $0x08
-	JNE  other4
+	JNE  other6
 	MOVQ 88(DX), SI
 
-other4:
+other6:
 	CMPL AX, $0x02
-	JNE  other5
+	JNE  other7
 	MOVQ 96(DX), SI
 
-other5:
+other7:
 	MOVQ    SI, 48(DI)
-	MOVQ    184(DI), DX
+	MOVQ    192(DI), DX
 	XORL    R8, R8
 	CMPQ    16(DI), $0x01
-	JNE     other6
+	JNE     other8
 	LEAQ    columns0AVX512<>+0(SB), R8
 	LEAQ    columns64AVX512<>+0(SB), SI
 	CMPQ    DX, $0x40
@@ -1243,11 +1269,11 @@ other5:
 	CMPQ    DX, $0x00000080
 	CMOVQEQ SI, R8
 
-other6:
+other8:
 	CMPQ    16(DI), $0x02
-	JNE     noAMX7
+	JNE     noAMX9
 	CMPL    AX, $0x00
-	JNE     otherType8
+	JNE     otherType10
 	LEAQ    columnsAMX3<>+0(SB), R8
 	LEAQ    columnsAMX3Of64<>+0(SB), SI
 	CMPQ    DX, $0x40
@@ -1256,9 +1282,9 @@ other6:
 	CMPQ    DX, $0x00000080
 	CMOVQEQ SI, R8
 
-otherType8:
+otherType10:
 	CMPL    AX, $0x01
-	JNE     otherType9
+	JNE     otherType11
 	LEAQ    columnsAMX2<>+0(SB), R8
 	LEAQ    columnsAMX2Of64<>+0(SB), SI
 	CMPQ    DX, $0x40
@@ -1267,9 +1293,9 @@ otherType8:
 	CMPQ    DX, $0x00000080
 	CMOVQEQ SI, R8
 
-otherType9:
+otherType11:
 	CMPL    AX, $0x1e
-	JNE     otherType10
+	JNE     otherType12
 	LEAQ    columnsAMX1<>+0(SB), R8
 	LEAQ    columnsAMX1Of64<>+0(SB), SI
 	CMPQ    DX, $0x40
@@ -1278,9 +1304,9 @@ otherType9:
 	CMPQ    DX, $0x00000080
 	CMOVQEQ SI, R8
 
-otherType10:
+otherType12:
 	CMPL    AX, $0x08
-	JNE     otherType11
+	JNE     otherType13
 	LEAQ    columnsAMX3<>+0(SB), R8
 	LEAQ    columnsAMX3Of64<>+0(SB), SI
 	CMPQ    DX, $0x40
@@ -1289,9 +1315,9 @@ otherType10:
 	CMPQ    DX, $0x00000080
 	CMOVQEQ SI, R8
 
-otherType11:
+otherType13:
 	CMPL    AX, $0x02
-	JNE     otherType12
+	JNE     otherType14
 	LEAQ    columnsAMX2<>+0(SB), R8
 	LEAQ    columnsAMX2Of64<>+0(SB), SI
 	CMPQ    DX, $0x40
@@ -1300,39 +1326,22 @@ otherType11:
 	CMPQ    DX, $0x00000080
 	CMOVQEQ SI, R8
 
-otherType12:
-noAMX7:
+otherType14:
+noAMX9:
 	MOVQ  R8, 32(DI)
-	MOVQ  168(CX), AX
-	MOVQ  248(AX), DX
-	MOVQ  DX, 96(DI)
-	MOVQ  16(AX), DX
-	MOVQ  DX, 192(DI)
-	MOVQ  56(AX), DX
-	MOVQ  DX, 160(DI)
-	MOVQ  64(AX), AX
-	MOVQ  AX, 144(DI)
 	MOVQ  184(CX), AX
 	TESTQ AX, AX
-	JZ    given13
+	JZ    given15
 	MOVQ  248(AX), AX
 
-given13:
-	MOVQ AX, 112(DI)
+given15:
+	MOVQ AX, 120(DI)
 
 	// what follows from the sizes
 	XORL  DX, DX
-	MOVQ  216(DI), AX
-	DIVQ  224(DI)
-	MOVQ  AX, 232(DI)
-	MOVQ  184(DI), AX
-	SHLQ  $0x02, AX
-	MOVQ  AX, 200(DI)
-	MOVQ  152(DI), AX
-	SHLQ  $0x04, AX
-	XORL  DX, DX
-	DIVQ  184(DI)
-	MOVQ  AX, 168(DI)
+	MOVQ  224(DI), AX
+	DIVQ  232(DI)
+	MOVQ  AX, 240(DI)
 	MOVQ  192(DI), AX
 	SHLQ  $0x02, AX
 	MOVQ  AX, 208(DI)
@@ -1341,214 +1350,333 @@ given13:
 	XORL  DX, DX
 	DIVQ  192(DI)
 	MOVQ  AX, 176(DI)
-	MOVQ  192(DI), AX
-	IMULQ 216(DI), AX
-	IMULQ 240(DI), AX
+	MOVQ  200(DI), AX
+	SHLQ  $0x02, AX
+	MOVQ  AX, 216(DI)
+	MOVQ  168(DI), AX
+	SHLQ  $0x04, AX
+	XORL  DX, DX
+	DIVQ  200(DI)
+	MOVQ  AX, 184(DI)
+	MOVQ  200(DI), AX
+	IMULQ 224(DI), AX
+	IMULQ 248(DI), AX
 	SHLQ  $0x02, AX
 	ADDQ  64(DI), AX
 	MOVQ  AX, 72(DI)
 
 	// parameters
 	MOVL    108(CX), AX
-	MOVQ    AX, 264(DI)
-	MOVL    112(CX), AX
 	MOVQ    AX, 272(DI)
-	MOVLQSX 116(CX), AX
+	MOVL    112(CX), AX
 	MOVQ    AX, 280(DI)
-	MOVLQSX 120(CX), AX
+	MOVLQSX 116(CX), AX
 	MOVQ    AX, 288(DI)
-	MOVLQSX 144(CX), AX
+	MOVLQSX 120(CX), AX
 	MOVQ    AX, 296(DI)
+	MOVLQSX 144(CX), AX
+	MOVQ    AX, 304(DI)
 	MOVLQSX 132(CX), AX
 	SHLQ    $0x06, AX
 	ADDQ    56(DI), AX
-	MOVQ    AX, 304(DI)
+	MOVQ    AX, 312(DI)
 	MOVLQSX 136(CX), AX
 	SHLQ    $0x06, AX
-	MOVQ    AX, 312(DI)
+	MOVQ    AX, 320(DI)
 
 	// spans
-	MOVQ    176(CX), CX
-	MOVQ    248(CX), CX
-	MOVQ    CX, 104(DI)
-	MOVLQSX 16(CX), AX
-	LEAQ    (CX)(AX*4), AX
-	MOVQ    AX, 256(DI)
-	MOVLQSX 12(CX), CX
+	MOVQ 176(CX), DX
+	MOVQ 248(DX), DX
+	MOVQ DX, 104(DI)
+	MOVQ DX, 112(DI)
+	MOVQ 248(DI), CX
+	MOVL (BX), AX
+	CMPL AX, $0x1b
+	JNE  oneTree17
+
+	// several trees: the thread is before the first
+	MOVQ 64(DI), AX
+	MOVQ AX, 384(DI)
+	MOVQ 72(DI), AX
+	MOVQ AX, 392(DI)
+	MOVQ 80(DI), AX
+	MOVQ AX, 400(DI)
+	MOVQ 104(DI), AX
+	MOVQ AX, 408(DI)
+	MOVQ 312(DI), AX
+	MOVQ AX, 416(DI)
+	MOVQ 248(BX), DX
+	MOVQ (DX), AX
+	MOVQ AX, 352(DI)
+	MOVQ 48(DX), AX
+	MOVQ AX, 296(DI)
+	MOVQ 56(DX), CX
+	SUBQ $0x40, DX
+	MOVQ DX, 360(DI)
+	XORL AX, AX
+	MOVQ AX, 376(DI)
+	JMP  scratch16
+
+oneTree17:
+	MOVLQSX 16(DX), AX
+	LEAQ    (DX)(AX*4), AX
+	MOVQ    AX, 264(DI)
+	MOVLQSX 12(DX), DX
 	XORL    AX, AX
-	CMPQ    CX, AX
-	CMOVQLT AX, CX
-	CMPQ    CX, 24(BX)
-	CMOVQGT 24(BX), CX
-	MOVQ    CX, 248(DI)
+	CMPQ    DX, AX
+	CMOVQLT AX, DX
+	CMPQ    DX, 24(BX)
+	CMOVQGT 24(BX), DX
+	MOVQ    DX, 256(DI)
 
 	// the division of work: by ranges of cells, or by passes of rows
 	LEAQ bounds<>+0(SB), BX
-	XORL DX, DX
+	XORL SI, SI
 
-more14:
-	INCQ    DX
-	MOVLQSX (BX)(DX*4), AX
-	CMPQ    AX, CX
-	JLT     more14
-	MOVQ    DX, 328(DI)
-	XORL    SI, SI
-	MOVQ    240(DI), AX
-	MOVQ    288(DI), CX
-	CMPQ    AX, CX
-	JLE     onePass15
-	MOVQ    CX, BX
-	LEAQ    -1(AX)(CX*1), AX
+more18:
+	INCQ    SI
+	MOVLQSX (BX)(SI*4), AX
+	CMPQ    AX, DX
+	JLT     more18
+	MOVQ    SI, 336(DI)
+	XORL    AX, AX
+	MOVQ    296(DI), BX
+	CMPQ    CX, BX
+	JLE     onePass19
+	MOVQ    BX, R8
+	LEAQ    -1(CX)(BX*1), CX
 	XORL    DX, DX
-	DIVQ    CX
+	MOVQ    CX, AX
+	DIVQ    BX
+	MOVQ    AX, AX
 	MOVQ    AX, SI
-	MOVQ    SI, DX
-	MOVQ    BX, AX
+	MOVQ    R8, CX
 
-onePass15:
-	MOVQ  SI, 336(DI)
-	IMULQ 224(DI), DX
-	MOVQ  DX, 344(DI)
-	IMULQ 232(DI), AX
-	CMPQ  296(DI), $0x00
-	JEQ   byGroups16
-	ADDQ  $0x0f, AX
-	ANDQ  $-16, AX
-	JMP   rounded17
+onePass19:
+	MOVQ  AX, 344(DI)
+	IMULQ 232(DI), SI
+	MOVQ  SI, 352(DI)
+	MOVQ  SI, 376(DI)
+	XORL  SI, SI
+	MOVQ  SI, 368(DI)
+	IMULQ 240(DI), CX
+	CMPQ  304(DI), $0x00
+	JEQ   byGroups20
+	ADDQ  $0x0f, CX
+	ANDQ  $-16, CX
+	JMP   rounded21
 
-byGroups16:
-	ADDQ $0x03, AX
-	ANDQ $-4, AX
+byGroups20:
+	ADDQ $0x03, CX
+	ANDQ $-4, CX
 
-rounded17:
-	MOVQ AX, 320(DI)
+rounded21:
+	MOVQ CX, 328(DI)
 
+scratch16:
 	// scratch, in the order of layout.go
-	LEAQ   1088(DI), CX
-	MOVQ   CX, 352(DI)
-	ADDQ   $0x000008c0, CX
-	MOVQ   CX, 360(DI)
-	ADDQ   $0x00000040, CX
-	MOVQ   CX, 368(DI)
+	LEAQ   1152(DI), AX
+	MOVQ   AX, 424(DI)
+	ADDQ   $0x000008c0, AX
+	MOVQ   AX, 432(DI)
+	ADDQ   $0x00000040, AX
+	MOVQ   AX, 440(DI)
+	MOVQ   296(DI), DX
+	IMUL3Q $0x04, DX, DX
+	ADDQ   $0x3f, DX
+	ANDQ   $-64, DX
+	ADDQ   DX, AX
+	MOVQ   AX, 448(DI)
+	MOVQ   296(DI), DX
+	IMUL3Q $0x04, DX, DX
+	ADDQ   $0x3f, DX
+	ANDQ   $-64, DX
+	ADDQ   DX, AX
+	MOVQ   AX, 456(DI)
+	MOVQ   CX, DX
+	IMUL3Q $0x04, DX, DX
+	ADDQ   $0x3f, DX
+	ANDQ   $-64, DX
+	ADDQ   DX, AX
+	MOVQ   AX, 464(DI)
 	MOVQ   288(DI), DX
-	IMUL3Q $0x04, DX, DX
-	ADDQ   $0x3f, DX
-	ANDQ   $-64, DX
-	ADDQ   DX, CX
-	MOVQ   CX, 376(DI)
-	MOVQ   288(DI), DX
-	IMUL3Q $0x04, DX, DX
-	ADDQ   $0x3f, DX
-	ANDQ   $-64, DX
-	ADDQ   DX, CX
-	MOVQ   CX, 384(DI)
-	MOVQ   AX, DX
-	IMUL3Q $0x04, DX, DX
-	ADDQ   $0x3f, DX
-	ANDQ   $-64, DX
-	ADDQ   DX, CX
-	MOVQ   CX, 392(DI)
-	MOVQ   280(DI), DX
-	IMULQ  200(DI), DX
-	ADDQ   DX, CX
-	MOVQ   CX, 400(DI)
-	MOVQ   280(DI), DX
 	IMULQ  208(DI), DX
-	ADDQ   DX, CX
-	MOVQ   CX, 408(DI)
-	IMULQ  200(DI), AX
-	ADDQ   AX, CX
-	MOVQ   CX, 416(DI)
-	ADDQ   312(DI), CX
-	MOVQ   CX, 424(DI)
-	ADDQ   312(DI), CX
-	MOVQ   CX, 816(DI)
-	ADDQ   AX, CX
-	SHRQ   $0x01, AX
-	ADDQ   AX, CX
-	MOVQ   CX, 840(DI)
-	ADDQ   $0x00000c40, CX
-	MOVQ   CX, 848(DI)
-	ADDQ   $0x00000c40, CX
-	MOVQ   CX, 856(DI)
-	ADDQ   $0x000008c0, CX
-	MOVQ   CX, 824(DI)
-	MOVQ   184(DI), AX
-	IMUL3Q $0x000000c0, AX, AX
-	ADDQ   AX, CX
-	MOVQ   CX, 832(DI)
+	ADDQ   DX, AX
+	MOVQ   AX, 472(DI)
+	MOVQ   288(DI), DX
+	IMULQ  216(DI), DX
+	ADDQ   DX, AX
+	MOVQ   AX, 480(DI)
+	IMULQ  208(DI), CX
+	ADDQ   CX, AX
+	MOVQ   AX, 488(DI)
+	ADDQ   320(DI), AX
+	MOVQ   AX, 496(DI)
+	ADDQ   320(DI), AX
+	MOVQ   AX, 888(DI)
+	ADDQ   CX, AX
+	SHRQ   $0x01, CX
+	ADDQ   CX, AX
+	MOVQ   AX, 912(DI)
+	ADDQ   $0x00000c40, AX
+	MOVQ   AX, 920(DI)
+	ADDQ   $0x00000c40, AX
+	MOVQ   AX, 928(DI)
+	ADDQ   $0x000008c0, AX
+	MOVQ   AX, 896(DI)
+	MOVQ   192(DI), CX
+	IMUL3Q $0x000000c0, CX, CX
+	ADDQ   CX, AX
+	MOVQ   AX, 904(DI)
 	TESTQ  DI, DI
+	RET
+
+// func opTree()
+TEXT ·opTree(SB), NOSPLIT|NOFRAME, $0
+	MOVQ 360(DI), AX
+
+next22:
+	ADDQ $+128, AX
+	MOVQ 120(AX), CX
+	CMPQ 504(DI), CX
+	JGE  next22
+	MOVQ AX, 360(DI)
+	MOVQ (AX), CX
+	MOVQ CX, 88(DI)
+	MOVQ 8(AX), CX
+	MOVQ CX, 96(DI)
+	MOVQ 16(AX), CX
+	MOVQ CX, 144(DI)
+	MOVQ 24(AX), CX
+	MOVQ CX, 152(DI)
+	MOVQ 32(AX), CX
+	MOVQ CX, 256(DI)
+	MOVQ 40(AX), CX
+	MOVQ CX, 104(DI)
+	MOVQ 48(AX), CX
+	MOVQ CX, 520(DI)
+	MOVQ 56(AX), CX
+	MOVQ CX, 248(DI)
+	MOVQ 64(AX), CX
+	MOVQ CX, 336(DI)
+	MOVQ 72(AX), CX
+	MOVQ CX, 344(DI)
+	MOVQ 80(AX), CX
+	MOVQ CX, 296(DI)
+	MOVQ 88(AX), CX
+	MOVQ CX, 304(DI)
+	MOVQ 96(AX), CX
+	MOVQ CX, 328(DI)
+	MOVQ 104(AX), CX
+	MOVQ CX, 312(DI)
+	MOVQ 112(AX), CX
+	MOVQ CX, 368(DI)
+	MOVQ 120(AX), AX
+	MOVQ AX, 376(DI)
+
+	// its part of what belongs to all
+	MOVQ    520(DI), AX
+	MOVQ    AX, CX
+	IMULQ   136(DI), CX
+	ADDQ    400(DI), CX
+	MOVQ    CX, 80(DI)
+	IMULQ   224(DI), AX
+	MOVQ    392(DI), CX
+	LEAQ    (CX)(AX*4), CX
+	MOVQ    CX, 72(DI)
+	IMULQ   216(DI), AX
+	ADDQ    384(DI), AX
+	MOVQ    AX, 64(DI)
+	MOVQ    312(DI), AX
+	MOVQ    328(DI), CX
+	MOVQ    328(DI), DX
+	ADDQ    416(DI), AX
+	MOVQ    AX, 312(DI)
+	SHLQ    $0x03, CX
+	ADDQ    $0x3f, CX
+	ANDQ    $-64, CX
+	IMULQ   216(DI), DX
+	ADDQ    DX, CX
+	MOVQ    CX, 320(DI)
+	MOVQ    104(DI), AX
+	ADDQ    408(DI), AX
+	MOVQ    AX, 104(DI)
+	MOVLQSX 16(AX), CX
+	LEAQ    (AX)(CX*4), CX
+	MOVQ    CX, 264(DI)
+	TESTQ   DI, DI
 	RET
 
 // func opBegin()
 // Requires: AVX, CMOV
 TEXT ·opBegin(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 432(DI), CX
-	CMPQ 336(DI), $0x00
-	JEQ  byRange18
+	MOVQ 504(DI), CX
+	SUBQ 368(DI), CX
+	CMPQ 344(DI), $0x00
+	JEQ  byRange23
 
 	// one head's passes after the other, and the last rows first, as they see most cells
 	XORL    DX, DX
 	MOVQ    CX, AX
-	DIVQ    336(DI)
-	MOVQ    AX, 440(DI)
+	DIVQ    344(DI)
+	MOVQ    AX, 512(DI)
 	XORL    DX, DX
 	MOVQ    CX, AX
-	DIVQ    336(DI)
+	DIVQ    344(DI)
 	MOVQ    DX, AX
 	NOTQ    AX
-	ADDQ    336(DI), AX
-	IMULQ   288(DI), AX
-	MOVQ    AX, 448(DI)
-	MOVQ    240(DI), CX
+	ADDQ    344(DI), AX
+	IMULQ   296(DI), AX
+	MOVQ    AX, 520(DI)
+	MOVQ    248(DI), CX
 	SUBQ    AX, CX
-	CMPQ    CX, 288(DI)
-	CMOVQGT 288(DI), CX
-	MOVQ    CX, 456(DI)
+	CMPQ    CX, 296(DI)
+	CMOVQGT 296(DI), CX
+	MOVQ    CX, 528(DI)
 	XORL    AX, AX
-	MOVQ    AX, 488(DI)
-	MOVQ    424(DI), AX
-	MOVQ    AX, 496(DI)
-	JMP     decided19
+	MOVQ    AX, 560(DI)
+	MOVQ    496(DI), AX
+	MOVQ    AX, 568(DI)
+	JMP     decided24
 
-byRange18:
+byRange23:
 	// all heads of the last range first, as it is the longest
 	XORL  DX, DX
 	MOVQ  CX, AX
-	DIVQ  224(DI)
+	DIVQ  232(DI)
 	MOVQ  DX, AX
-	MOVQ  AX, 440(DI)
+	MOVQ  AX, 512(DI)
 	XORL  DX, DX
 	MOVQ  CX, AX
-	DIVQ  224(DI)
+	DIVQ  232(DI)
 	NOTQ  AX
-	ADDQ  328(DI), AX
-	MOVQ  AX, 488(DI)
-	IMULQ 224(DI), AX
-	ADDQ  440(DI), AX
-	IMULQ 312(DI), AX
-	ADDQ  304(DI), AX
-	MOVQ  AX, 496(DI)
-	MOVQ  240(DI), AX
-	MOVQ  AX, 456(DI)
+	ADDQ  336(DI), AX
+	MOVQ  AX, 560(DI)
+	IMULQ 232(DI), AX
+	ADDQ  512(DI), AX
+	IMULQ 320(DI), AX
+	ADDQ  312(DI), AX
+	MOVQ  AX, 568(DI)
+	MOVQ  248(DI), AX
+	MOVQ  AX, 528(DI)
 	XORL  AX, AX
-	MOVQ  AX, 448(DI)
+	MOVQ  AX, 520(DI)
 
-decided19:
+decided24:
 	// the cells that the rows see, and which row a vector is of
 	MOVQ $0x7fffffff, AX
 	XORL CX, CX
-	MOVQ 448(DI), DX
+	MOVQ 520(DI), DX
 	SHLQ $0x04, DX
-	ADDQ 256(DI), DX
-	MOVQ 456(DI), BX
-	MOVQ 384(DI), SI
+	ADDQ 264(DI), DX
+	MOVQ 528(DI), BX
+	MOVQ 456(DI), SI
 	XORL R8, R8
 	XORL R9, R9
 	MOVQ $0x7fffffff, R10
 	XORL R11, R11
 
-rows20:
+rows25:
 	MOVLQSX (DX), R12
 	MOVLQSX 4(DX), R13
 	CMPQ    R12, AX
@@ -1560,73 +1688,73 @@ rows20:
 	MOVLQSX 12(DX), R12
 	ORQ     R12, R11
 	TESTQ   R12, R12
-	JZ      plain21
+	JZ      plain26
 	MOVLQSX 8(DX), R13
 
-plain21:
+plain26:
 	CMPQ    R13, R10
 	CMOVQLT R13, R10
-	MOVQ    232(DI), R12
+	MOVQ    240(DI), R12
 
-vectors22:
+vectors27:
 	MOVL R8, (SI)
 	ADDQ $0x04, SI
 	DECQ R12
-	JNZ  vectors22
+	JNZ  vectors27
 	ADDQ $0x10, DX
 	ADDQ $0x04, R8
 	DECQ BX
-	JNZ  rows20
-	MOVQ R9, 520(DI)
-	MOVQ R10, 528(DI)
+	JNZ  rows25
+	MOVQ R9, 592(DI)
+	MOVQ R10, 600(DI)
 
 	// more, so that groups are of four, or columns of 16
 	SUBQ $0x04, R8
-	MOVQ 320(DI), DX
+	MOVQ 328(DI), DX
 	SHLQ $0x02, DX
-	ADDQ 384(DI), DX
+	ADDQ 456(DI), DX
 
-fill23:
+fill28:
 	CMPQ SI, DX
-	JGE  filled24
+	JGE  filled29
 	MOVL R8, (SI)
 	ADDQ $0x04, SI
-	JMP  fill23
+	JMP  fill28
 
-filled24:
+filled29:
 	XORL    DX, DX
 	CMPQ    AX, DX
 	CMOVQLT DX, AX
-	MOVQ    280(DI), DX
+	MOVQ    288(DI), DX
 	NEGQ    DX
 	ANDQ    DX, AX
-	MOVQ    AX, 504(DI)
-	CMPQ    CX, 248(DI)
-	CMOVQGT 248(DI), CX
-	MOVQ    CX, 512(DI)
+	MOVQ    AX, 576(DI)
+	CMPQ    CX, 256(DI)
+	CMOVQGT 256(DI), CX
+	MOVQ    CX, 584(DI)
 
 	// queries
-	MOVQ         448(DI), AX
-	MOVQ         408(DI), CX
-	MOVQ         440(DI), DX
-	IMULQ        128(DI), AX
+	MOVQ         520(DI), AX
+	MOVQ         480(DI), CX
+	MOVQ         512(DI), DX
+	IMULQ        136(DI), AX
 	ADDQ         80(DI), AX
-	IMULQ        232(DI), DX
-	IMULQ        120(DI), DX
+	IMULQ        240(DI), DX
+	IMULQ        128(DI), DX
 	ADDQ         DX, AX
-	VBROADCASTSS 264(DI), Y0
-	MOVQ         456(DI), BX
+	VBROADCASTSS 272(DI), Y0
+	MOVQ         528(DI), BX
 	XORL         DX, DX
 
-qRows25:
+qRows30:
 	MOVQ AX, SI
-	MOVQ 232(DI), R8
+	MOVQ 240(DI), R8
 
-qHeads26:
-	MOVQ 200(DI), R9
+qHeads31:
+	MOVQ 208(DI), R9
 	MOVQ SI, R10
 
-values27:
+values32:
 	VMULPS  (R10), Y0, Y1
 	VMOVUPS Y1, (CX)
 	VMULPS  32(R10), Y0, Y1
@@ -1634,37 +1762,37 @@ values27:
 	ADDQ    $0x40, R10
 	ADDQ    $0x40, CX
 	SUBQ    $0x40, R9
-	JNZ     values27
-	ADDQ    120(DI), SI
+	JNZ     values32
+	ADDQ    128(DI), SI
 	INCQ    DX
 	DECQ    R8
-	JNZ     qHeads26
-	ADDQ    128(DI), AX
+	JNZ     qHeads31
+	ADDQ    136(DI), AX
 	DECQ    BX
-	JNZ     qRows25
-	MOVQ    DX, 464(DI)
+	JNZ     qRows30
+	MOVQ    DX, 536(DI)
 
 	// by columns, if no row lists its cells, and enough lanes have a vector
 	XORL  AX, AX
-	CMPQ  296(DI), AX
-	JEQ   form28
+	CMPQ  304(DI), AX
+	JEQ   form33
 	TESTQ R11, R11
-	JS    form28
+	JS    form33
 	MOVQ  DX, BX
 	ADDQ  $0x0f, BX
 	ANDQ  $-16, BX
 	MOVQ  BX, SI
-	IMULQ 296(DI), SI
+	IMULQ 304(DI), SI
 	MOVQ  DX, CX
 	SHLQ  $0x04, CX
 	CMPQ  CX, SI
-	JLT   form28
+	JLT   form33
 	MOVQ  $0x00000001, AX
 	MOVQ  BX, DX
 
-form28:
-	MOVQ  AX, 480(DI)
-	MOVQ  DX, 472(DI)
+form33:
+	MOVQ  AX, 552(DI)
+	MOVQ  DX, 544(DI)
 	TESTQ DI, DI
 	RET
 
@@ -1674,193 +1802,222 @@ TEXT ·opRange(SB), NOSPLIT|NOFRAME, $0
 	// maxima, sums, outputs
 	VMOVUPS lowest<>+0(SB), Y0
 	VXORPS  Y1, Y1, Y1
-	MOVQ    496(DI), AX
-	MOVQ    320(DI), CX
+	MOVQ    568(DI), AX
+	MOVQ    328(DI), CX
 
-maxima29:
+maxima34:
 	VMOVUPS X0, (AX)
 	ADDQ    $0x10, AX
 	SUBQ    $0x04, CX
-	JNZ     maxima29
-	MOVQ    320(DI), CX
+	JNZ     maxima34
+	MOVQ    328(DI), CX
 
-sums30:
+sums35:
 	VMOVUPS X1, (AX)
 	ADDQ    $0x10, AX
 	SUBQ    $0x04, CX
-	JNZ     sums30
-	SUBQ    496(DI), AX
+	JNZ     sums35
+	SUBQ    568(DI), AX
 	ADDQ    $0x3f, AX
 	ANDQ    $-64, AX
-	ADDQ    496(DI), AX
-	MOVQ    472(DI), CX
-	IMULQ   208(DI), CX
+	ADDQ    568(DI), AX
+	MOVQ    544(DI), CX
+	IMULQ   216(DI), CX
 
-outputs31:
+outputs36:
 	VMOVUPS Y1, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    $0x40, AX
 	SUBQ    $0x40, CX
-	JNZ     outputs31
-	MOVQ    488(DI), CX
+	JNZ     outputs36
+	MOVQ    560(DI), CX
 	LEAQ    bounds<>+0(SB), AX
 	MOVLQSX (AX)(CX*4), DX
 	MOVLQSX 4(AX)(CX*4), AX
-	CMPQ    DX, 504(DI)
-	CMOVQLT 504(DI), DX
-	CMPQ    AX, 512(DI)
-	CMOVQGT 512(DI), AX
-	MOVQ    AX, 544(DI)
-	MOVQ    280(DI), AX
+	CMPQ    DX, 576(DI)
+	CMOVQLT 576(DI), DX
+	CMPQ    AX, 584(DI)
+	CMOVQGT 584(DI), AX
+	MOVQ    AX, 616(DI)
+	MOVQ    288(DI), AX
 	SUBQ    AX, DX
-	MOVQ    DX, 536(DI)
-	MOVQ    536(DI), AX
-	MOVQ    440(DI), CX
-	IMULQ   152(DI), AX
-	IMULQ   136(DI), CX
+	MOVQ    DX, 608(DI)
+	MOVQ    608(DI), AX
+	MOVQ    512(DI), CX
+	IMULQ   160(DI), AX
+	IMULQ   144(DI), CX
 	ADDQ    CX, AX
 	ADDQ    88(DI), AX
-	MOVQ    AX, 552(DI)
+	MOVQ    AX, 624(DI)
 
 	// nothing has prefetched the first tile
-	MOVQ  280(DI), CX
-	IMULQ 152(DI), CX
-	ADDQ  CX, AX
-
-lines32:
-	PREFETCHT1 (AX)
-	ADDQ       $0x40, AX
-	SUBQ       $0x40, CX
-	JG         lines32
-	MOVQ       536(DI), AX
-	MOVQ       440(DI), CX
-	IMULQ      160(DI), AX
-	IMULQ      144(DI), CX
-	ADDQ       CX, AX
-	ADDQ       96(DI), AX
-	MOVQ       AX, 560(DI)
-
-	// nothing has prefetched the first tile
-	MOVQ  280(DI), CX
+	MOVQ  288(DI), CX
 	IMULQ 160(DI), CX
 	ADDQ  CX, AX
 
-lines33:
+lines37:
 	PREFETCHT1 (AX)
 	ADDQ       $0x40, AX
 	SUBQ       $0x40, CX
-	JG         lines33
+	JG         lines37
+	MOVQ       608(DI), AX
+	MOVQ       512(DI), CX
+	IMULQ      168(DI), AX
+	IMULQ      152(DI), CX
+	ADDQ       CX, AX
+	ADDQ       96(DI), AX
+	MOVQ       AX, 632(DI)
+
+	// nothing has prefetched the first tile
+	MOVQ  288(DI), CX
+	IMULQ 168(DI), CX
+	ADDQ  CX, AX
+
+lines38:
+	PREFETCHT1 (AX)
+	ADDQ       $0x40, AX
+	SUBQ       $0x40, CX
+	JG         lines38
 	TESTQ      DI, DI
 	RET
 
 // func opTile()
 // Requires: AVX, BMI, BMI2, CMOV
 TEXT ·opTile(SB), NOSPLIT|NOFRAME, $0
-next34:
-	MOVQ    280(DI), AX
-	IMULQ   152(DI), AX
-	ADDQ    AX, 552(DI)
-	ADDQ    552(DI), AX
-	MOVQ    AX, 640(DI)
-	MOVQ    280(DI), AX
+next39:
+	MOVQ    288(DI), AX
 	IMULQ   160(DI), AX
-	ADDQ    AX, 560(DI)
-	ADDQ    560(DI), AX
-	MOVQ    AX, 648(DI)
-	MOVQ    280(DI), AX
-	MOVQ    544(DI), CX
-	ADDQ    AX, 536(DI)
-	SUBQ    536(DI), CX
-	JLE     empty36
+	ADDQ    AX, 624(DI)
+	ADDQ    624(DI), AX
+	MOVQ    AX, 712(DI)
+	MOVQ    288(DI), AX
+	IMULQ   168(DI), AX
+	ADDQ    AX, 632(DI)
+	ADDQ    632(DI), AX
+	MOVQ    AX, 720(DI)
+	MOVQ    288(DI), AX
+	MOVQ    616(DI), CX
+	ADDQ    AX, 608(DI)
+	SUBQ    608(DI), CX
+	JLE     empty41
 	CMPQ    CX, AX
 	CMOVQGT AX, CX
-	MOVQ    CX, 592(DI)
+	MOVQ    CX, 664(DI)
 
 	// behind the last tile: what is likely next
-	MOVQ    536(DI), AX
-	ADDQ    280(DI), AX
-	CMPQ    AX, 544(DI)
-	JLT     notLast37
-	CMPQ    336(DI), $0x00
-	JNE     notLast37
-	MOVQ    104(DI), CX
-	MOVLQSX (CX), CX
-	CMPQ    CX, 344(DI)
-	JGE     notLast37
+	MOVQ    608(DI), AX
+	ADDQ    288(DI), AX
+	CMPQ    AX, 616(DI)
+	JLT     notLast42
+	CMPQ    344(DI), $0x00
+	JNE     notLast42
+	MOVQ    112(DI), BX
+	MOVLQSX (BX), BX
+	CMPQ    BX, 352(DI)
+	JGE     notLast42
+	LEAQ    bounds<>+0(SB), CX
+	CMPQ    BX, 376(DI)
+	JGE     another43
+	SUBQ    368(DI), BX
 	XORL    DX, DX
-	MOVQ    CX, AX
-	DIVQ    224(DI)
-	MOVQ    DX, BX
+	MOVQ    BX, AX
+	DIVQ    232(DI)
+	MOVQ    DX, SI
 	XORL    DX, DX
-	MOVQ    CX, AX
-	DIVQ    224(DI)
+	MOVQ    BX, AX
+	DIVQ    232(DI)
+	NOTQ    AX
+	ADDQ    336(DI), AX
+	MOVLQSX (CX)(AX*4), AX
+	CMPQ    AX, 576(DI)
+	CMOVQLT 576(DI), AX
 	MOVQ    AX, CX
-	NOTQ    CX
-	ADDQ    328(DI), CX
-	LEAQ    bounds<>+0(SB), AX
-	MOVLQSX (AX)(CX*4), AX
-	CMPQ    AX, 504(DI)
-	CMOVQLT 504(DI), AX
-	MOVQ    AX, CX
-	MOVQ    BX, DX
-	IMULQ   152(DI), CX
-	IMULQ   136(DI), DX
+	MOVQ    SI, DX
+	IMULQ   160(DI), CX
+	IMULQ   144(DI), DX
 	ADDQ    DX, CX
 	ADDQ    88(DI), CX
-	MOVQ    CX, 640(DI)
-	MOVQ    BX, CX
-	IMULQ   160(DI), AX
-	IMULQ   144(DI), CX
+	MOVQ    CX, 712(DI)
+	MOVQ    SI, CX
+	IMULQ   168(DI), AX
+	IMULQ   152(DI), CX
 	ADDQ    CX, AX
 	ADDQ    96(DI), AX
-	MOVQ    AX, 648(DI)
+	MOVQ    AX, 720(DI)
+	JMP     notLast42
 
-notLast37:
+another43:
+	// of the next tree: its last range
+	MOVQ    360(DI), DX
+	CMPQ    BX, 248(DX)
+	JGE     notLast42
+	CMPQ    200(DX), $0x00
+	JNE     notLast42
+	SUBQ    240(DX), BX
+	CMPQ    BX, 232(DI)
+	JGE     notLast42
+	MOVQ    192(DX), AX
+	MOVLQSX -4(CX)(AX*4), AX
+	MOVQ    AX, CX
+	MOVQ    BX, SI
+	IMULQ   160(DI), CX
+	IMULQ   144(DX), SI
+	ADDQ    SI, CX
+	ADDQ    128(DX), CX
+	MOVQ    CX, 712(DI)
+	MOVQ    BX, CX
+	IMULQ   168(DI), AX
+	IMULQ   152(DX), CX
+	ADDQ    CX, AX
+	ADDQ    136(DX), AX
+	MOVQ    AX, 720(DI)
+
+notLast42:
 	// which of the tile's cells each row sees
 	MOVQ  $-1, AX
 	MOVQ  $0x00000040, CX
-	SUBQ  592(DI), CX
+	SUBQ  664(DI), CX
 	SHRXQ CX, AX, CX
-	MOVQ  CX, 600(DI)
+	MOVQ  CX, 672(DI)
 
 	// columns need no row's mask where all rows see all
-	MOVQ 536(DI), DX
-	CMPQ 480(DI), $0x00
-	JEQ  each38
-	CMPQ DX, 520(DI)
-	JLT  each38
-	ADDQ 592(DI), DX
-	CMPQ DX, 528(DI)
-	JGT  each38
-	MOVQ CX, 720(DI)
+	MOVQ 608(DI), DX
+	CMPQ 552(DI), $0x00
+	JEQ  each44
+	CMPQ DX, 592(DI)
+	JLT  each44
+	ADDQ 664(DI), DX
+	CMPQ DX, 600(DI)
+	JGT  each44
+	MOVQ CX, 792(DI)
 	XORL DX, DX
-	MOVQ DX, 616(DI)
-	MOVQ DX, 608(DI)
-	JMP  decidedMasks39
+	MOVQ DX, 688(DI)
+	MOVQ DX, 680(DI)
+	JMP  decidedMasks45
 
-each38:
-	MOVQ 448(DI), DX
-	MOVQ 368(DI), BX
-	MOVQ 456(DI), SI
+each44:
+	MOVQ 520(DI), DX
+	MOVQ 440(DI), BX
+	MOVQ 528(DI), SI
 	SHLQ $0x04, DX
-	ADDQ 256(DI), DX
+	ADDQ 264(DI), DX
 	XORL R8, R8
 	MOVQ CX, R9
 	XORL R10, R10
 	MOVQ $0x00000001, R11
 
-rows40:
+rows46:
 	MOVLQSX (DX), R13
 	MOVLQSX 4(DX), R14
-	SUBQ    536(DI), R14
-	JLE     blind41
-	CMPQ    R14, 592(DI)
-	CMOVQGT 592(DI), R14
+	SUBQ    608(DI), R14
+	JLE     blind47
+	CMPQ    R14, 664(DI)
+	CMOVQGT 664(DI), R14
 	XORL    R15, R15
-	SUBQ    536(DI), R13
+	SUBQ    608(DI), R13
 	CMOVQLT R15, R13
 	CMPQ    R13, R14
-	JGE     blind41
+	JGE     blind47
 	MOVQ    $0x00000040, R12
 	SUBQ    R14, R12
 	SHRXQ   R12, AX, R12
@@ -1870,20 +2027,20 @@ rows40:
 	// the row's own bits, from a multiple of 32 cells on
 	MOVLQSX 12(DX), R13
 	TESTQ   R13, R13
-	JZ      seen42
+	JZ      seen48
 	MOVLQSX 8(DX), R14
 	NEGQ    R14
-	ADDQ    536(DI), R14
-	JLT     seen42
+	ADDQ    608(DI), R14
+	JLT     seen48
 	TESTQ   R13, R13
-	JS      list43
+	JS      list49
 	SHRQ    $0x03, R14
 	LEAQ    (R14)(R13*4), R13
 	ADDQ    104(DI), R13
 	ANDL    (R13), R12
-	JMP     seen42
+	JMP     seen48
 
-list43:
+list49:
 	// the row's own list of cells, with negative numbers for places that it does not see
 	SUBQ      R13, R14
 	SHLQ      $0x02, R14
@@ -1904,17 +2061,17 @@ list43:
 	VMOVMSKPS Y0, R13
 	SHLQ      $0x18, R13
 	ANDNQ     R12, R13, R12
-	MOVQ      376(DI), R13
-	SUBQ      368(DI), R13
+	MOVQ      448(DI), R13
+	SUBQ      440(DI), R13
 	MOVL      R12, (BX)(R13*1)
 	TESTQ     R12, R12
-	JZ        blind41
+	JZ        blind47
 	ORQ       R11, R10
 
-blind41:
+blind47:
 	XORL R12, R12
 
-seen42:
+seen48:
 	MOVL R12, (BX)
 	ORQ  R12, R8
 	ANDQ R12, R9
@@ -1922,237 +2079,237 @@ seen42:
 	ADDQ $0x04, BX
 	SHLQ $0x01, R11
 	DECQ SI
-	JNZ  rows40
-	MOVQ R10, 616(DI)
-	MOVQ R8, 720(DI)
+	JNZ  rows46
+	MOVQ R10, 688(DI)
+	MOVQ R8, 792(DI)
 	ORQ  R8, R10
-	JZ   next34
+	JZ   next39
 	XORQ CX, R9
-	MOVQ R9, 608(DI)
+	MOVQ R9, 680(DI)
 
-decidedMasks39:
+decidedMasks45:
 	// whether keys and values are read where they lie: not a part of a tile, as the texts read whole ones
 	MOVQ 40(DI), CX
-	MOVQ 392(DI), DX
-	MOVQ 400(DI), BX
-	MOVQ 592(DI), AX
-	CMPQ AX, 280(DI)
-	JNE  expanded44
+	MOVQ 464(DI), DX
+	MOVQ 472(DI), BX
+	MOVQ 664(DI), AX
+	CMPQ AX, 288(DI)
+	JNE  expanded50
 	MOVQ 48(DI), AX
 	CMPQ AX, CX
-	JEQ  direct45
+	JEQ  direct51
 
 	// nor for several groups, which would each do the conversion, nor where cells are hidden
-	CMPQ 472(DI), $0x04
-	JGT  expanded44
-	CMPQ 608(DI), $0x00
-	JNE  expanded44
+	CMPQ 544(DI), $0x04
+	JGT  expanded50
+	CMPQ 680(DI), $0x00
+	JNE  expanded50
 	CMPQ 8(AX), $0x00
-	JEQ  expanded44
+	JEQ  expanded50
 
-direct45:
+direct51:
 	MOVQ AX, CX
-	MOVQ 552(DI), DX
-	MOVQ 560(DI), BX
+	MOVQ 624(DI), DX
+	MOVQ 632(DI), BX
 
-expanded44:
-	MOVQ CX, 568(DI)
-	MOVQ DX, 576(DI)
-	MOVQ BX, 584(DI)
+expanded50:
+	MOVQ CX, 640(DI)
+	MOVQ DX, 648(DI)
+	MOVQ BX, 656(DI)
 
 	// before the first group
-	MOVQ 496(DI), AX
-	MOVQ 320(DI), CX
-	MOVQ AX, 672(DI)
+	MOVQ 568(DI), AX
+	MOVQ 328(DI), CX
+	MOVQ AX, 744(DI)
 	LEAQ (AX)(CX*4), AX
-	MOVQ AX, 680(DI)
+	MOVQ AX, 752(DI)
 	LEAQ 63(AX)(CX*4), AX
-	SUBQ 496(DI), AX
+	SUBQ 568(DI), AX
 	ANDQ $-64, AX
-	ADDQ 496(DI), AX
-	MOVQ AX, 688(DI)
-	MOVQ 408(DI), AX
-	MOVQ AX, 664(DI)
-	MOVQ 384(DI), AX
-	MOVQ AX, 696(DI)
+	ADDQ 568(DI), AX
+	MOVQ AX, 760(DI)
+	MOVQ 480(DI), AX
+	MOVQ AX, 736(DI)
+	MOVQ 456(DI), AX
+	MOVQ AX, 768(DI)
 
 	// no group if all rows that see the tile list its cells
-	MOVQ    464(DI), AX
+	MOVQ    536(DI), AX
 	XORL    CX, CX
-	CMPQ    720(DI), CX
+	CMPQ    792(DI), CX
 	CMOVQEQ CX, AX
-	MOVQ    AX, 656(DI)
-	JMP     done35
+	MOVQ    AX, 728(DI)
+	JMP     done40
 
-empty36:
+empty41:
 	XORL CX, CX
-	MOVQ CX, 592(DI)
+	MOVQ CX, 664(DI)
 
-done35:
+done40:
 	TESTQ DI, DI
 	RET
 
 // func opListed()
 // Requires: AVX, BMI, CMOV
 TEXT ·opListed(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   616(DI), AX
+	MOVQ   688(DI), AX
 	TZCNTQ AX, CX
 	BLSRQ  AX, AX
-	MOVQ   AX, 616(DI)
-	MOVQ   368(DI), AX
-	MOVQ   288(DI), DX
+	MOVQ   AX, 688(DI)
+	MOVQ   440(DI), AX
+	MOVQ   296(DI), DX
 	SHLQ   $0x02, DX
 	ADDQ   $0x3f, DX
 	ANDQ   $-64, DX
 	MOVQ   AX, BX
 	VXORPS Y0, Y0, Y0
 	TESTQ  DX, DX
-	JZ     cleared46
+	JZ     cleared52
 
-clear47:
+clear53:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
 	ADDQ    $0x40, BX
 	SUBQ    $0x40, DX
-	JNZ     clear47
+	JNZ     clear53
 
-cleared46:
-	MOVQ 376(DI), DX
+cleared52:
+	MOVQ 448(DI), DX
 	MOVL (DX)(CX*4), DX
 	MOVL DX, (AX)(CX*4)
-	MOVQ DX, 632(DI)
+	MOVQ DX, 704(DI)
 
 	// its list
-	MOVQ    448(DI), AX
+	MOVQ    520(DI), AX
 	ADDQ    CX, AX
 	SHLQ    $0x04, AX
-	ADDQ    256(DI), AX
-	MOVQ    536(DI), DX
+	ADDQ    264(DI), AX
+	MOVQ    608(DI), DX
 	MOVLQSX 12(AX), BX
 	MOVLQSX 8(AX), AX
 	SUBQ    AX, DX
 	SUBQ    BX, DX
 	SHLQ    $0x02, DX
 	ADDQ    104(DI), DX
-	MOVQ    DX, 624(DI)
+	MOVQ    DX, 696(DI)
 	MOVQ    40(DI), AX
-	MOVQ    AX, 568(DI)
-	MOVQ    392(DI), AX
-	MOVQ    AX, 576(DI)
-	MOVQ    392(DI), AX
 	MOVQ    AX, 640(DI)
-	MOVQ    400(DI), AX
-	MOVQ    AX, 584(DI)
-	MOVQ    400(DI), AX
+	MOVQ    464(DI), AX
 	MOVQ    AX, 648(DI)
+	MOVQ    464(DI), AX
+	MOVQ    AX, 712(DI)
+	MOVQ    472(DI), AX
+	MOVQ    AX, 656(DI)
+	MOVQ    472(DI), AX
+	MOVQ    AX, 720(DI)
 
 	// the groups: those with other vectors, too, which see nothing
-	MOVQ    232(DI), AX
+	MOVQ    240(DI), AX
 	IMULQ   CX, AX
 	MOVQ    AX, CX
-	ADDQ    232(DI), CX
+	ADDQ    240(DI), CX
 	ADDQ    $0x03, CX
 	ANDQ    $-4, CX
-	CMPQ    CX, 464(DI)
-	CMOVQGT 464(DI), CX
+	CMPQ    CX, 536(DI)
+	CMOVQGT 536(DI), CX
 	ANDQ    $-4, AX
 	SUBQ    AX, CX
-	MOVQ    CX, 656(DI)
-	MOVQ    200(DI), CX
-	IMULQ   AX, CX
-	ADDQ    408(DI), CX
-	MOVQ    CX, 664(DI)
+	MOVQ    CX, 728(DI)
 	MOVQ    208(DI), CX
 	IMULQ   AX, CX
-	MOVQ    320(DI), DX
+	ADDQ    480(DI), CX
+	MOVQ    CX, 736(DI)
+	MOVQ    216(DI), CX
+	IMULQ   AX, CX
+	MOVQ    328(DI), DX
 	SHLQ    $0x03, DX
 	ADDQ    $0x3f, DX
 	ANDQ    $-64, DX
-	ADDQ    496(DI), DX
+	ADDQ    568(DI), DX
 	ADDQ    DX, CX
-	MOVQ    CX, 688(DI)
-	MOVQ    496(DI), CX
+	MOVQ    CX, 760(DI)
+	MOVQ    568(DI), CX
 	LEAQ    (CX)(AX*4), CX
-	MOVQ    CX, 672(DI)
-	MOVQ    320(DI), DX
+	MOVQ    CX, 744(DI)
+	MOVQ    328(DI), DX
 	LEAQ    (CX)(DX*4), CX
-	MOVQ    CX, 680(DI)
-	MOVQ    384(DI), CX
+	MOVQ    CX, 752(DI)
+	MOVQ    456(DI), CX
 	LEAQ    (CX)(AX*4), CX
-	MOVQ    CX, 696(DI)
+	MOVQ    CX, 768(DI)
 	TESTQ   DI, DI
 	RET
 
 // func opGroup()
 // Requires: CMOV
 TEXT ·opGroup(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    696(DI), AX
-	MOVQ    368(DI), CX
+	MOVQ    768(DI), AX
+	MOVQ    440(DI), CX
 	MOVL    (AX), BX
 	MOVL    (CX)(BX*1), BX
-	MOVL    BX, 736(DI)
+	MOVL    BX, 808(DI)
 	MOVQ    BX, DX
 	MOVL    4(AX), SI
 	MOVL    (CX)(SI*1), SI
-	MOVL    SI, 740(DI)
+	MOVL    SI, 812(DI)
 	ANDQ    SI, DX
 	ORQ     SI, BX
 	MOVL    8(AX), SI
 	MOVL    (CX)(SI*1), SI
-	MOVL    SI, 744(DI)
+	MOVL    SI, 816(DI)
 	ANDQ    SI, DX
 	ORQ     SI, BX
 	MOVL    12(AX), AX
 	MOVL    (CX)(AX*1), AX
-	MOVL    AX, 748(DI)
+	MOVL    AX, 820(DI)
 	ANDQ    AX, DX
 	ORQ     AX, BX
-	MOVQ    BX, 720(DI)
+	MOVQ    BX, 792(DI)
 	XORL    AX, AX
-	CMPQ    DX, 600(DI)
+	CMPQ    DX, 672(DI)
 	SETNE   AL
-	MOVQ    AX, 728(DI)
-	MOVQ    656(DI), AX
+	MOVQ    AX, 800(DI)
+	MOVQ    728(DI), AX
 	MOVQ    $0x00000004, CX
 	CMPQ    AX, CX
 	CMOVQGT CX, AX
-	MOVQ    AX, 712(DI)
+	MOVQ    AX, 784(DI)
 	TESTQ   DI, DI
 	RET
 
 // func opNextGroup()
 TEXT ·opNextGroup(SB), NOSPLIT|NOFRAME, $0
-	SUBQ  $0x04, 656(DI)
-	MOVQ  200(DI), AX
-	SHLQ  $0x02, AX
-	ADDQ  AX, 664(DI)
+	SUBQ  $0x04, 728(DI)
 	MOVQ  208(DI), AX
 	SHLQ  $0x02, AX
-	ADDQ  AX, 688(DI)
-	ADDQ  $0x10, 672(DI)
-	ADDQ  $0x10, 680(DI)
-	ADDQ  $0x10, 696(DI)
+	ADDQ  AX, 736(DI)
+	MOVQ  216(DI), AX
+	SHLQ  $0x02, AX
+	ADDQ  AX, 760(DI)
+	ADDQ  $0x10, 744(DI)
+	ADDQ  $0x10, 752(DI)
+	ADDQ  $0x10, 768(DI)
 	TESTQ DI, DI
 	RET
 
 // func opFold()
 // Requires: AVX, AVX2, FMA3
 TEXT ·opFold(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  496(DI), AX
-	MOVQ  424(DI), CX
-	CMPQ  488(DI), $0x00
-	JNE   add48
-	MOVQ  496(DI), AX
-	MOVQ  424(DI), CX
-	MOVQ  320(DI), DX
-	MOVQ  472(DI), BX
+	MOVQ  568(DI), AX
+	MOVQ  496(DI), CX
+	CMPQ  560(DI), $0x00
+	JNE   add54
+	MOVQ  568(DI), AX
+	MOVQ  496(DI), CX
+	MOVQ  328(DI), DX
+	MOVQ  544(DI), BX
 	SHLQ  $0x03, DX
 	ADDQ  $0x3f, DX
 	ANDQ  $-64, DX
-	IMULQ 208(DI), BX
+	IMULQ 216(DI), BX
 	ADDQ  BX, DX
 
-whole50:
+whole56:
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS Y0, (CX)
@@ -2160,20 +2317,20 @@ whole50:
 	ADDQ    $0x40, AX
 	ADDQ    $0x40, CX
 	SUBQ    $0x40, DX
-	JG      whole50
-	JMP     done49
+	JG      whole56
+	JMP     done55
 
-add48:
-	MOVQ 320(DI), BX
+add54:
+	MOVQ 328(DI), BX
 	MOVQ BX, DX
 	SHLQ $0x03, DX
 	ADDQ $0x3f, DX
 	ANDQ $-64, DX
 	LEAQ (AX)(DX*1), SI
 	LEAQ (CX)(DX*1), R8
-	MOVQ 464(DI), DX
+	MOVQ 536(DI), DX
 
-vectors51:
+vectors57:
 	VBROADCASTSS (CX), Y0
 	VBROADCASTSS (AX), Y1
 	VMAXPS       Y1, Y0, Y2
@@ -2217,9 +2374,9 @@ vectors51:
 	VBROADCASTSS (CX)(BX*4), Y3
 	VFMADD213PS  Y2, Y0, Y3
 	VMOVSS       X3, (CX)(BX*4)
-	MOVQ         208(DI), R9
+	MOVQ         216(DI), R9
 
-values52:
+values58:
 	VMULPS      (SI), Y1, Y2
 	VMOVUPS     (R8), Y3
 	VFMADD213PS Y2, Y0, Y3
@@ -2231,21 +2388,21 @@ values52:
 	ADDQ        $0x40, SI
 	ADDQ        $0x40, R8
 	SUBQ        $0x40, R9
-	JNZ         values52
+	JNZ         values58
 	ADDQ        $0x04, AX
 	ADDQ        $0x04, CX
 	DECQ        DX
-	JNZ         vectors51
+	JNZ         vectors57
 
-done49:
+done55:
 	TESTQ DI, DI
 	RET
 
 // func opOutput()
 // Requires: AVX, AVX2, FMA3
 TEXT ·opOutput(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 424(DI), AX
-	MOVQ 320(DI), CX
+	MOVQ 496(DI), AX
+	MOVQ 328(DI), CX
 	MOVQ CX, DX
 	SHLQ $0x03, DX
 	ADDQ $0x3f, DX
@@ -2253,31 +2410,31 @@ TEXT ·opOutput(SB), NOSPLIT|NOFRAME, $0
 	ADDQ AX, DX
 
 	// the first row's first head
-	MOVQ  448(DI), BX
+	MOVQ  520(DI), BX
 	MOVQ  64(DI), SI
 	MOVQ  72(DI), R8
-	IMULQ 216(DI), BX
-	MOVQ  440(DI), R9
-	IMULQ 232(DI), R9
+	IMULQ 224(DI), BX
+	MOVQ  512(DI), R9
+	IMULQ 240(DI), R9
 	ADDQ  R9, BX
 	LEAQ  (R8)(BX*4), R8
-	IMULQ 208(DI), BX
+	IMULQ 216(DI), BX
 	ADDQ  BX, SI
-	MOVQ  456(DI), BX
+	MOVQ  528(DI), BX
 
-rows53:
-	MOVQ  232(DI), R9
-	MOVQ  440(DI), R10
+rows59:
+	MOVQ  240(DI), R9
+	MOVQ  512(DI), R10
 	IMULQ R9, R10
 	SHLQ  $0x02, R10
-	ADDQ  112(DI), R10
+	ADDQ  120(DI), R10
 
-vectors54:
+vectors60:
 	VBROADCASTSS (AX)(CX*4), Y0
 	VBROADCASTSS (AX), Y1
 	VMOVUPS      one<>+0(SB), Y2
-	CMPQ         112(DI), $0x00
-	JEQ          noSink55
+	CMPQ         120(DI), $0x00
+	JEQ          noSink61
 
 	// the sink
 	VBROADCASTSS (R10), Y3
@@ -2322,7 +2479,7 @@ vectors54:
 	VANDPS       Y6, Y5, Y3
 	VFMADD213PS  Y3, Y2, Y0
 
-noSink55:
+noSink61:
 	// 1/l, times what the sink leaves of it, and 0 where there is no weight
 	VXORPS Y3, Y3, Y3
 	VCMPPS $0x04, Y3, Y0, Y3
@@ -2352,9 +2509,9 @@ noSink55:
 	VMOVUPS     negInf<>+0(SB), Y4
 	VBLENDVPS   Y3, Y6, Y4, Y4
 	VMOVSS      X4, (R8)
-	MOVQ        208(DI), R11
+	MOVQ        216(DI), R11
 
-values56:
+values62:
 	VMULPS  (DX), Y2, Y0
 	VMOVUPS Y0, (SI)
 	VMULPS  32(DX), Y2, Y0
@@ -2362,21 +2519,21 @@ values56:
 	ADDQ    $0x40, DX
 	ADDQ    $0x40, SI
 	SUBQ    $0x40, R11
-	JNZ     values56
+	JNZ     values62
 	ADDQ    $0x04, R8
 	ADDQ    $0x04, AX
 	ADDQ    $0x04, R10
 	DECQ    R9
-	JNZ     vectors54
+	JNZ     vectors60
 
 	// the next row
-	MOVQ  216(DI), R9
-	SUBQ  232(DI), R9
+	MOVQ  224(DI), R9
+	SUBQ  240(DI), R9
 	LEAQ  (R8)(R9*4), R8
-	IMULQ 208(DI), R9
+	IMULQ 216(DI), R9
 	ADDQ  R9, SI
 	DECQ  BX
-	JNZ   rows53
+	JNZ   rows59
 	TESTQ DI, DI
 	RET
 
@@ -2384,38 +2541,38 @@ values56:
 // Requires: AVX
 TEXT ·opColumnQueries(SB), NOSPLIT|NOFRAME, $0
 	// the vectors that fill up the last column
-	MOVQ   464(DI), AX
-	MOVQ   472(DI), CX
-	MOVQ   200(DI), DX
+	MOVQ   536(DI), AX
+	MOVQ   544(DI), CX
+	MOVQ   208(DI), DX
 	SUBQ   AX, CX
 	IMULQ  DX, CX
 	IMULQ  DX, AX
-	ADDQ   408(DI), AX
+	ADDQ   480(DI), AX
 	VXORPS Y0, Y0, Y0
 	TESTQ  CX, CX
-	JZ     cleared57
+	JZ     cleared63
 
-clear58:
+clear64:
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 	ADDQ    $0x40, AX
 	SUBQ    $0x40, CX
-	JNZ     clear58
+	JNZ     clear64
 
-cleared57:
-	MOVQ 408(DI), AX
-	MOVQ 472(DI), CX
+cleared63:
+	MOVQ 480(DI), AX
+	MOVQ 544(DI), CX
 
-columns59:
+columns65:
 	LEAQ (DX)(DX*2), BX
 	LEAQ (DX)(DX*4), SI
 	LEAQ (DX)(BX*2), R8
-	MOVQ 392(DI), R9
+	MOVQ 464(DI), R9
 	MOVQ AX, R10
 	MOVQ DX, R11
 	MOVQ R9, R12
 
-dims60:
+dims66:
 	VMOVUPS    (R10), Y0
 	VMOVUPS    (R10)(DX*1), Y1
 	VMOVUPS    (R10)(DX*2), Y2
@@ -2459,12 +2616,12 @@ dims60:
 	ADDQ       $0x20, R10
 	ADDQ       $0x00000200, R12
 	SUBQ       $0x20, R11
-	JNZ        dims60
+	JNZ        dims66
 	MOVQ       AX, R10
 	MOVQ       DX, R11
 	LEAQ       (AX)(DX*8), R10
 
-dims61:
+dims67:
 	VMOVUPS    (R10), Y0
 	VMOVUPS    (R10)(DX*1), Y1
 	VMOVUPS    (R10)(DX*2), Y2
@@ -2508,12 +2665,12 @@ dims61:
 	ADDQ       $0x20, R10
 	ADDQ       $0x00000200, R9
 	SUBQ       $0x20, R11
-	JNZ        dims61
+	JNZ        dims67
 	MOVQ       DX, BX
-	MOVQ       392(DI), SI
+	MOVQ       464(DI), SI
 	SHLQ       $0x04, BX
 
-back62:
+back68:
 	VMOVUPS (SI), Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS 32(SI), Y0
@@ -2521,9 +2678,9 @@ back62:
 	ADDQ    $0x40, SI
 	ADDQ    $0x40, AX
 	SUBQ    $0x40, BX
-	JNZ     back62
+	JNZ     back68
 	SUBQ    $0x10, CX
-	JNZ     columns59
+	JNZ     columns65
 	TESTQ   DI, DI
 	RET
 
@@ -2531,75 +2688,75 @@ back62:
 // Requires: AVX, AVX2
 TEXT ·opColumn(SB), NOSPLIT|NOFRAME, $0
 	XORL  AX, AX
-	MOVQ  AX, 728(DI)
-	CMPQ  608(DI), $0x00
-	JNE   some63
-	MOVQ  600(DI), AX
-	MOVQ  AX, 720(DI)
+	MOVQ  AX, 800(DI)
+	CMPQ  680(DI), $0x00
+	JNE   some69
+	MOVQ  672(DI), AX
+	MOVQ  AX, 792(DI)
 	TESTQ DI, DI
 	RET
 
-some63:
-	MOVQ         696(DI), AX
-	MOVQ         368(DI), CX
-	VPBROADCASTD 600(DI), Y0
+some69:
+	MOVQ         768(DI), AX
+	MOVQ         440(DI), CX
+	VPBROADCASTD 672(DI), Y0
 	VMOVDQU      (AX), Y2
 	VPCMPEQD     Y3, Y3, Y3
 	VPGATHERDD   Y3, (CX)(Y2*1), Y1
-	VMOVDQU      Y1, 752(DI)
+	VMOVDQU      Y1, 824(DI)
 	VPCMPEQD     Y0, Y1, Y2
 	VMOVDQA      Y1, Y1
 	VMOVDQA      Y2, Y2
 	VMOVDQU      32(AX), Y3
 	VPCMPEQD     Y5, Y5, Y5
 	VPGATHERDD   Y5, (CX)(Y3*1), Y4
-	VMOVDQU      Y4, 784(DI)
+	VMOVDQU      Y4, 856(DI)
 	VPCMPEQD     Y0, Y4, Y0
 	VPOR         Y4, Y1, Y1
 	VPAND        Y0, Y2, Y2
 	XORL         AX, AX
 	VPTEST       Y1, Y1
 	SETNE        AL
-	MOVQ         AX, 720(DI)
+	MOVQ         AX, 792(DI)
 	VMOVMSKPS    Y2, CX
 	XORL         AX, AX
 	CMPL         CX, $0x000000ff
 	SETNE        AL
-	MOVQ         AX, 728(DI)
+	MOVQ         AX, 800(DI)
 	TESTQ        DI, DI
 	RET
 
 // func opNextColumn()
 TEXT ·opNextColumn(SB), NOSPLIT|NOFRAME, $0
-	SUBQ  $0x10, 656(DI)
-	MOVQ  200(DI), AX
-	SHLQ  $0x04, AX
-	ADDQ  AX, 664(DI)
+	SUBQ  $0x10, 728(DI)
 	MOVQ  208(DI), AX
 	SHLQ  $0x04, AX
-	ADDQ  AX, 688(DI)
-	ADDQ  $0x40, 672(DI)
-	ADDQ  $0x40, 680(DI)
-	ADDQ  $0x40, 696(DI)
+	ADDQ  AX, 736(DI)
+	MOVQ  216(DI), AX
+	SHLQ  $0x04, AX
+	ADDQ  AX, 760(DI)
+	ADDQ  $0x40, 744(DI)
+	ADDQ  $0x40, 752(DI)
+	ADDQ  $0x40, 768(DI)
 	TESTQ DI, DI
 	RET
 
 // func opFoldColumns()
 // Requires: AVX, AVX2, AVX512F, FMA3
 TEXT ·opFoldColumns(SB), NOSPLIT|NOFRAME, $0
-	CMPQ  488(DI), $0x00
-	JNE   add64
-	MOVQ  496(DI), AX
-	MOVQ  424(DI), CX
-	MOVQ  320(DI), DX
-	MOVQ  472(DI), BX
+	CMPQ  560(DI), $0x00
+	JNE   add70
+	MOVQ  568(DI), AX
+	MOVQ  496(DI), CX
+	MOVQ  328(DI), DX
+	MOVQ  544(DI), BX
 	SHLQ  $0x03, DX
 	ADDQ  $0x3f, DX
 	ANDQ  $-64, DX
-	IMULQ 208(DI), BX
+	IMULQ 216(DI), BX
 	ADDQ  BX, DX
 
-whole66:
+whole72:
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS Y0, (CX)
@@ -2607,26 +2764,26 @@ whole66:
 	ADDQ    $0x40, AX
 	ADDQ    $0x40, CX
 	SUBQ    $0x40, DX
-	JG      whole66
-	JMP     done65
+	JG      whole72
+	JMP     done71
 
-add64:
-	MOVQ 496(DI), AX
-	MOVQ 424(DI), CX
-	MOVQ 320(DI), DX
-	MOVQ 320(DI), BX
+add70:
+	MOVQ 568(DI), AX
+	MOVQ 496(DI), CX
+	MOVQ 328(DI), DX
+	MOVQ 328(DI), BX
 	SHLQ $0x03, BX
 	ADDQ $0x3f, BX
 	ANDQ $-64, BX
-	ADDQ 496(DI), BX
-	MOVQ 320(DI), SI
+	ADDQ 568(DI), BX
+	MOVQ 328(DI), SI
 	SHLQ $0x03, SI
 	ADDQ $0x3f, SI
 	ANDQ $-64, SI
-	ADDQ 424(DI), SI
-	MOVQ 472(DI), R8
+	ADDQ 496(DI), SI
+	MOVQ 544(DI), R8
 
-columns67:
+columns73:
 	VMOVUPS     (CX), Y0
 	VMOVUPS     (AX), Y1
 	VMAXPS      Y1, Y0, Y2
@@ -2648,7 +2805,7 @@ columns67:
 	VPSLLD      $0x17, Y3, Y3
 	VPADDD      Y3, Y4, Y4
 	VANDPS      Y5, Y4, Y0
-	VMOVUPS     Y0, 952(DI)
+	VMOVUPS     Y0, 1024(DI)
 	VSUBPS      Y2, Y1, Y1
 	VMOVUPS     expLow<>+0(SB), Y2
 	VCMPPS      $0x15, Y2, Y1, Y4
@@ -2666,7 +2823,7 @@ columns67:
 	VPSLLD      $0x17, Y2, Y2
 	VPADDD      Y2, Y3, Y3
 	VANDPS      Y4, Y3, Y1
-	VMOVUPS     Y1, 1016(DI)
+	VMOVUPS     Y1, 1088(DI)
 	VMOVUPS     (AX)(DX*4), Y2
 	VMULPS      Y1, Y2, Y2
 	VMOVUPS     (CX)(DX*4), Y1
@@ -2693,7 +2850,7 @@ columns67:
 	VPSLLD      $0x17, Y3, Y3
 	VPADDD      Y3, Y4, Y4
 	VANDPS      Y5, Y4, Y0
-	VMOVUPS     Y0, 984(DI)
+	VMOVUPS     Y0, 1056(DI)
 	VSUBPS      Y2, Y1, Y1
 	VMOVUPS     expLow<>+0(SB), Y2
 	VCMPPS      $0x15, Y2, Y1, Y4
@@ -2711,17 +2868,17 @@ columns67:
 	VPSLLD      $0x17, Y2, Y2
 	VPADDD      Y2, Y3, Y3
 	VANDPS      Y4, Y3, Y1
-	VMOVUPS     Y1, 1048(DI)
+	VMOVUPS     Y1, 1120(DI)
 	VMOVUPS     32(AX)(DX*4), Y2
 	VMULPS      Y1, Y2, Y2
 	VMOVUPS     32(CX)(DX*4), Y1
 	VFMADD213PS Y2, Y0, Y1
 	VMOVUPS     Y1, 32(CX)(DX*4)
-	VMOVUPS     952(DI), Z0
-	VMOVUPS     1016(DI), Z1
-	MOVQ        208(DI), R9
+	VMOVUPS     1024(DI), Z0
+	VMOVUPS     1088(DI), Z1
+	MOVQ        216(DI), R9
 
-values68:
+values74:
 	VMOVUPS     (SI), Z3
 	VMULPS      (BX), Z1, Z2
 	VFMADD213PS Z2, Z0, Z3
@@ -2741,38 +2898,38 @@ values68:
 	ADDQ        $0x00000100, BX
 	ADDQ        $0x00000100, SI
 	SUBQ        $0x10, R9
-	JNZ         values68
+	JNZ         values74
 	ADDQ        $0x40, AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x10, R8
-	JNZ         columns67
+	JNZ         columns73
 
-done65:
+done71:
 	TESTQ DI, DI
 	RET
 
 // func opColumnOutputs()
 // Requires: AVX
 TEXT ·opColumnOutputs(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 208(DI), AX
-	MOVQ 320(DI), CX
+	MOVQ 216(DI), AX
+	MOVQ 328(DI), CX
 	SHLQ $0x03, CX
 	ADDQ $0x3f, CX
 	ANDQ $-64, CX
-	ADDQ 424(DI), CX
-	MOVQ CX, 688(DI)
-	MOVQ 688(DI), CX
-	MOVQ 472(DI), DX
+	ADDQ 496(DI), CX
+	MOVQ CX, 760(DI)
+	MOVQ 760(DI), CX
+	MOVQ 544(DI), DX
 
-columns69:
+columns75:
 	LEAQ (AX)(AX*2), BX
 	LEAQ (AX)(AX*4), SI
 	LEAQ (AX)(BX*2), R8
 	MOVQ CX, R9
 	MOVQ AX, R10
-	MOVQ 400(DI), R11
+	MOVQ 472(DI), R11
 
-dims70:
+dims76:
 	VMOVUPS    (R9), Y0
 	VMOVUPS    64(R9), Y1
 	VMOVUPS    128(R9), Y2
@@ -2816,13 +2973,13 @@ dims70:
 	ADDQ       $0x00000200, R9
 	ADDQ       $0x20, R11
 	SUBQ       $0x20, R10
-	JNZ        dims70
+	JNZ        dims76
 	MOVQ       CX, R9
 	MOVQ       AX, R10
-	MOVQ       400(DI), R11
+	MOVQ       472(DI), R11
 	LEAQ       (R11)(AX*8), R11
 
-dims71:
+dims77:
 	VMOVUPS    32(R9), Y0
 	VMOVUPS    96(R9), Y1
 	VMOVUPS    160(R9), Y2
@@ -2866,12 +3023,12 @@ dims71:
 	ADDQ       $0x00000200, R9
 	ADDQ       $0x20, R11
 	SUBQ       $0x20, R10
-	JNZ        dims71
+	JNZ        dims77
 	MOVQ       AX, BX
-	MOVQ       400(DI), SI
+	MOVQ       472(DI), SI
 	SHLQ       $0x04, BX
 
-back72:
+back78:
 	VMOVUPS (SI), Y0
 	VMOVUPS Y0, (CX)
 	VMOVUPS 32(SI), Y0
@@ -2879,30 +3036,30 @@ back72:
 	ADDQ    $0x40, SI
 	ADDQ    $0x40, CX
 	SUBQ    $0x40, BX
-	JNZ     back72
+	JNZ     back78
 	SUBQ    $0x10, DX
-	JNZ     columns69
+	JNZ     columns75
 	TESTQ   DI, DI
 	RET
 
 // func opSoftmax1AVX2()
 // Requires: AVX, AVX2, FMA3
 TEXT ·opSoftmax1AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  592(DI), AX
+	MOVQ  664(DI), AX
 	ADDQ  $0x0f, AX
 	SHRQ  $0x04, AX
 	SHLQ  $0x01, AX
-	MOVQ  AX, 704(DI)
-	MOVL  272(DI), AX
+	MOVQ  AX, 776(DI)
+	MOVL  280(DI), AX
 	TESTL AX, AX
-	JZ    noCap73
+	JZ    noCap79
 
 	// soft cap
-	VBROADCASTSS 272(DI), Y0
-	MOVQ         352(DI), AX
-	MOVQ         704(DI), CX
+	VBROADCASTSS 280(DI), Y0
+	MOVQ         424(DI), AX
+	MOVQ         776(DI), CX
 
-vecs74:
+vecs80:
 	VMOVUPS     tanhHigh<>+0(SB), Y1
 	VMOVUPS     one<>+0(SB), Y2
 	VMOVUPS     two<>+0(SB), Y3
@@ -2931,49 +3088,49 @@ vecs74:
 	VMOVUPS     Y1, (AX)
 	ADDQ        $0x20, AX
 	DECQ        CX
-	JNZ         vecs74
+	JNZ         vecs80
 
-noCap73:
-	CMPQ 728(DI), $0x00
-	JEQ  allSeen75
+noCap79:
+	CMPQ 800(DI), $0x00
+	JEQ  allSeen81
 
 	// cells that some do not see: the mask's bit of each is shifted to the sign
-	VBROADCASTSS 736(DI), Y0
+	VBROADCASTSS 808(DI), Y0
 	VMOVUPS      shift1<>+0(SB), Y1
 	VMOVUPS      stepi<>+0(SB), Y2
 	VMOVUPS      negInf<>+0(SB), Y3
-	MOVQ         352(DI), AX
-	MOVQ         704(DI), CX
+	MOVQ         424(DI), AX
+	MOVQ         776(DI), CX
 
-vecs76:
+vecs82:
 	VPSLLVD   Y1, Y0, Y4
 	VBLENDVPS Y4, (AX), Y3, Y4
 	VMOVUPS   Y4, (AX)
 	VPSUBD    Y2, Y1, Y1
 	ADDQ      $0x20, AX
 	DECQ      CX
-	JNZ       vecs76
+	JNZ       vecs82
 
-allSeen75:
+allSeen81:
 	// behind the last cell
-	MOVQ    592(DI), AX
-	MOVQ    352(DI), CX
+	MOVQ    664(DI), AX
+	MOVQ    424(DI), CX
 	VMOVUPS negInf<>+0(SB), Y0
 	VMOVUPS Y0, (CX)(AX*4)
 	VMOVUPS Y0, 32(CX)(AX*4)
 
 	// maxima
-	MOVQ         672(DI), AX
+	MOVQ         744(DI), AX
 	VBROADCASTSS (AX), Y0
 	VMOVAPS      Y0, Y1
-	MOVQ         352(DI), CX
-	MOVQ         704(DI), DX
+	MOVQ         424(DI), CX
+	MOVQ         776(DI), DX
 
-vecs77:
+vecs83:
 	VMAXPS      (CX), Y1, Y1
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         vecs77
+	JNZ         vecs83
 	VPERM2F128  $0x01, Y1, Y1, Y2
 	VMAXPS      Y2, Y1, Y1
 	VSHUFPS     $0x4e, Y1, Y1, Y2
@@ -2998,13 +3155,13 @@ vecs77:
 	VPSLLD      $0x17, Y2, Y2
 	VPADDD      Y2, Y3, Y3
 	VANDPS      Y4, Y3, Y0
-	VMOVUPS     Y0, 952(DI)
+	VMOVUPS     Y0, 1024(DI)
 
 	// powers
-	MOVQ 352(DI), AX
-	MOVQ 704(DI), CX
+	MOVQ 424(DI), AX
+	MOVQ 776(DI), CX
 
-vecs78:
+vecs84:
 	VMOVUPS     (AX), Y2
 	VSUBPS      Y1, Y2, Y2
 	VMOVUPS     expLow<>+0(SB), Y3
@@ -3026,26 +3183,26 @@ vecs78:
 	VMOVUPS     Y2, (AX)
 	ADDQ        $0x20, AX
 	DECQ        CX
-	JNZ         vecs78
+	JNZ         vecs84
 
 	// sums
 	VXORPS Y1, Y1, Y1
-	MOVQ   352(DI), AX
-	MOVQ   704(DI), CX
+	MOVQ   424(DI), AX
+	MOVQ   776(DI), CX
 
-sums79:
+sums85:
 	VADDPS      (AX), X1, X1
 	VADDPS      16(AX), X1, X1
 	VADDPS      32(AX), X1, X1
 	VADDPS      48(AX), X1, X1
 	ADDQ        $0x40, AX
 	SUBQ        $0x02, CX
-	JNZ         sums79
+	JNZ         sums85
 	VSHUFPS     $0x4e, X1, X1, X2
 	VADDPS      X2, X1, X1
 	VSHUFPS     $0xb1, X1, X1, X2
 	VADDPS      X2, X1, X1
-	MOVQ        680(DI), AX
+	MOVQ        752(DI), AX
 	VMOVSS      (AX), X2
 	VFMADD213PS X1, X0, X2
 	VMOVSS      X2, (AX)
@@ -3056,23 +3213,23 @@ sums79:
 // Requires: AVX, BMI, FMA3
 TEXT ·opSeenValues1AVX2(SB), NOSPLIT|NOFRAME, $0
 	XORL AX, AX
-	MOVQ 688(DI), CX
+	MOVQ 760(DI), CX
 
-vector80:
-	MOVL  736(DI)(AX*4), DX
+vector86:
+	MOVL  808(DI)(AX*4), DX
 	TESTQ DX, DX
-	JZ    blind81
-	MOVQ  352(DI), BX
+	JZ    blind87
+	MOVQ  424(DI), BX
 	LEAQ  (BX)(AX*4), BX
-	MOVQ  584(DI), SI
+	MOVQ  656(DI), SI
 	MOVQ  CX, R8
-	MOVQ  192(DI), R9
-	MOVQ  208(DI), R10
+	MOVQ  200(DI), R9
+	MOVQ  216(DI), R10
 
-panel82:
+panel88:
 	CMPQ         R9, $0x40
-	JLT          narrower83
-	VBROADCASTSS 952(DI)(AX*4), Y0
+	JLT          narrower89
+	VBROADCASTSS 1024(DI)(AX*4), Y0
 	VMULPS       (R8), Y0, Y1
 	VMULPS       32(R8), Y0, Y2
 	VMULPS       64(R8), Y0, Y3
@@ -3083,7 +3240,7 @@ panel82:
 	VMULPS       224(R8), Y0, Y0
 	MOVQ         DX, R11
 
-seen84:
+seen90:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -3098,7 +3255,7 @@ seen84:
 	VFMADD231PS  192(SI)(R13*1), Y8, Y7
 	VFMADD231PS  224(SI)(R13*1), Y8, Y0
 	TESTQ        R11, R11
-	JNZ          seen84
+	JNZ          seen90
 	VMOVUPS      Y1, (R8)
 	VMOVUPS      Y2, 32(R8)
 	VMOVUPS      Y3, 64(R8)
@@ -3110,18 +3267,18 @@ seen84:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x40, R9
-	JMP          panel82
+	JMP          panel88
 
-narrower83:
-panel85:
+narrower89:
+panel91:
 	CMPQ         R9, $0x10
-	JLT          narrower86
-	VBROADCASTSS 952(DI)(AX*4), Y0
+	JLT          narrower92
+	VBROADCASTSS 1024(DI)(AX*4), Y0
 	VMULPS       (R8), Y0, Y1
 	VMULPS       32(R8), Y0, Y0
 	MOVQ         DX, R11
 
-seen87:
+seen93:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -3130,42 +3287,42 @@ seen87:
 	VFMADD231PS  (SI)(R13*1), Y2, Y1
 	VFMADD231PS  32(SI)(R13*1), Y2, Y0
 	TESTQ        R11, R11
-	JNZ          seen87
+	JNZ          seen93
 	VMOVUPS      Y1, (R8)
 	VMOVUPS      Y0, 32(R8)
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, R8
 	SUBQ         $0x10, R9
-	JMP          panel85
+	JMP          panel91
 
-narrower86:
-blind81:
-	ADDQ  208(DI), CX
+narrower92:
+blind87:
+	ADDQ  216(DI), CX
 	INCQ  AX
-	CMPQ  AX, 712(DI)
-	JLT   vector80
+	CMPQ  AX, 784(DI)
+	JLT   vector86
 	TESTQ DI, DI
 	RET
 
 // func opSoftmax2AVX2()
 // Requires: AVX, AVX2, FMA3
 TEXT ·opSoftmax2AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  592(DI), AX
+	MOVQ  664(DI), AX
 	SHLQ  $0x01, AX
 	ADDQ  $0x0f, AX
 	SHRQ  $0x04, AX
 	SHLQ  $0x01, AX
-	MOVQ  AX, 704(DI)
-	MOVL  272(DI), AX
+	MOVQ  AX, 776(DI)
+	MOVL  280(DI), AX
 	TESTL AX, AX
-	JZ    noCap88
+	JZ    noCap94
 
 	// soft cap
-	VBROADCASTSS 272(DI), Y0
-	MOVQ         352(DI), AX
-	MOVQ         704(DI), CX
+	VBROADCASTSS 280(DI), Y0
+	MOVQ         424(DI), AX
+	MOVQ         776(DI), CX
 
-vecs89:
+vecs95:
 	VMOVUPS     tanhHigh<>+0(SB), Y1
 	VMOVUPS     one<>+0(SB), Y2
 	VMOVUPS     two<>+0(SB), Y3
@@ -3194,50 +3351,50 @@ vecs89:
 	VMOVUPS     Y1, (AX)
 	ADDQ        $0x20, AX
 	DECQ        CX
-	JNZ         vecs89
+	JNZ         vecs95
 
-noCap88:
-	CMPQ 728(DI), $0x00
-	JEQ  allSeen90
+noCap94:
+	CMPQ 800(DI), $0x00
+	JEQ  allSeen96
 
 	// cells that some do not see: the mask's bit of each is shifted to the sign
-	VBROADCASTSD 736(DI), Y0
+	VBROADCASTSD 808(DI), Y0
 	VMOVUPS      shift2<>+0(SB), Y1
 	VMOVUPS      stepe<>+0(SB), Y2
 	VMOVUPS      negInf<>+0(SB), Y3
-	MOVQ         352(DI), AX
-	MOVQ         704(DI), CX
+	MOVQ         424(DI), AX
+	MOVQ         776(DI), CX
 
-vecs91:
+vecs97:
 	VPSLLVD   Y1, Y0, Y4
 	VBLENDVPS Y4, (AX), Y3, Y4
 	VMOVUPS   Y4, (AX)
 	VPSUBD    Y2, Y1, Y1
 	ADDQ      $0x20, AX
 	DECQ      CX
-	JNZ       vecs91
+	JNZ       vecs97
 
-allSeen90:
+allSeen96:
 	// behind the last cell
-	MOVQ    592(DI), AX
-	MOVQ    352(DI), CX
+	MOVQ    664(DI), AX
+	MOVQ    424(DI), CX
 	SHLQ    $0x01, AX
 	VMOVUPS negInf<>+0(SB), Y0
 	VMOVUPS Y0, (CX)(AX*4)
 	VMOVUPS Y0, 32(CX)(AX*4)
 
 	// maxima
-	MOVQ         672(DI), AX
+	MOVQ         744(DI), AX
 	VBROADCASTSD (AX), Y0
 	VMOVAPS      Y0, Y1
-	MOVQ         352(DI), CX
-	MOVQ         704(DI), DX
+	MOVQ         424(DI), CX
+	MOVQ         776(DI), DX
 
-vecs92:
+vecs98:
 	VMAXPS      (CX), Y1, Y1
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         vecs92
+	JNZ         vecs98
 	VPERM2F128  $0x01, Y1, Y1, Y2
 	VMAXPS      Y2, Y1, Y1
 	VSHUFPS     $0x4e, Y1, Y1, Y2
@@ -3260,13 +3417,13 @@ vecs92:
 	VPSLLD      $0x17, Y2, Y2
 	VPADDD      Y2, Y3, Y3
 	VANDPS      Y4, Y3, Y0
-	VMOVUPS     Y0, 952(DI)
+	VMOVUPS     Y0, 1024(DI)
 
 	// powers
-	MOVQ 352(DI), AX
-	MOVQ 704(DI), CX
+	MOVQ 424(DI), AX
+	MOVQ 776(DI), CX
 
-vecs93:
+vecs99:
 	VMOVUPS     (AX), Y2
 	VSUBPS      Y1, Y2, Y2
 	VMOVUPS     expLow<>+0(SB), Y3
@@ -3288,24 +3445,24 @@ vecs93:
 	VMOVUPS     Y2, (AX)
 	ADDQ        $0x20, AX
 	DECQ        CX
-	JNZ         vecs93
+	JNZ         vecs99
 
 	// sums
 	VXORPS Y1, Y1, Y1
-	MOVQ   352(DI), AX
-	MOVQ   704(DI), CX
+	MOVQ   424(DI), AX
+	MOVQ   776(DI), CX
 
-sums94:
+sums100:
 	VADDPS       (AX), Y1, Y1
 	VADDPS       32(AX), Y1, Y1
 	ADDQ         $0x40, AX
 	SUBQ         $0x02, CX
-	JNZ          sums94
+	JNZ          sums100
 	VEXTRACTF128 $0x01, Y1, X2
 	VADDPS       X2, X1, X1
 	VSHUFPS      $0x4e, X1, X1, X2
 	VADDPS       X2, X1, X1
-	MOVQ         680(DI), AX
+	MOVQ         752(DI), AX
 	VMOVQ        (AX), X2
 	VFMADD213PS  X1, X0, X2
 	VMOVQ        X2, (AX)
@@ -3316,23 +3473,23 @@ sums94:
 // Requires: AVX, BMI, FMA3
 TEXT ·opSeenValues2AVX2(SB), NOSPLIT|NOFRAME, $0
 	XORL AX, AX
-	MOVQ 688(DI), CX
+	MOVQ 760(DI), CX
 
-vector95:
-	MOVL  736(DI)(AX*4), DX
+vector101:
+	MOVL  808(DI)(AX*4), DX
 	TESTQ DX, DX
-	JZ    blind96
-	MOVQ  352(DI), BX
+	JZ    blind102
+	MOVQ  424(DI), BX
 	LEAQ  (BX)(AX*4), BX
-	MOVQ  584(DI), SI
+	MOVQ  656(DI), SI
 	MOVQ  CX, R8
-	MOVQ  192(DI), R9
-	MOVQ  208(DI), R10
+	MOVQ  200(DI), R9
+	MOVQ  216(DI), R10
 
-panel97:
+panel103:
 	CMPQ         R9, $0x40
-	JLT          narrower98
-	VBROADCASTSS 952(DI)(AX*4), Y0
+	JLT          narrower104
+	VBROADCASTSS 1024(DI)(AX*4), Y0
 	VMULPS       (R8), Y0, Y1
 	VMULPS       32(R8), Y0, Y2
 	VMULPS       64(R8), Y0, Y3
@@ -3343,7 +3500,7 @@ panel97:
 	VMULPS       224(R8), Y0, Y0
 	MOVQ         DX, R11
 
-seen99:
+seen105:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -3358,7 +3515,7 @@ seen99:
 	VFMADD231PS  192(SI)(R13*1), Y8, Y7
 	VFMADD231PS  224(SI)(R13*1), Y8, Y0
 	TESTQ        R11, R11
-	JNZ          seen99
+	JNZ          seen105
 	VMOVUPS      Y1, (R8)
 	VMOVUPS      Y2, 32(R8)
 	VMOVUPS      Y3, 64(R8)
@@ -3370,18 +3527,18 @@ seen99:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x40, R9
-	JMP          panel97
+	JMP          panel103
 
-narrower98:
-panel100:
+narrower104:
+panel106:
 	CMPQ         R9, $0x10
-	JLT          narrower101
-	VBROADCASTSS 952(DI)(AX*4), Y0
+	JLT          narrower107
+	VBROADCASTSS 1024(DI)(AX*4), Y0
 	VMULPS       (R8), Y0, Y1
 	VMULPS       32(R8), Y0, Y0
 	MOVQ         DX, R11
 
-seen102:
+seen108:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -3390,42 +3547,42 @@ seen102:
 	VFMADD231PS  (SI)(R13*1), Y2, Y1
 	VFMADD231PS  32(SI)(R13*1), Y2, Y0
 	TESTQ        R11, R11
-	JNZ          seen102
+	JNZ          seen108
 	VMOVUPS      Y1, (R8)
 	VMOVUPS      Y0, 32(R8)
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, R8
 	SUBQ         $0x10, R9
-	JMP          panel100
+	JMP          panel106
 
-narrower101:
-blind96:
-	ADDQ  208(DI), CX
+narrower107:
+blind102:
+	ADDQ  216(DI), CX
 	INCQ  AX
-	CMPQ  AX, 712(DI)
-	JLT   vector95
+	CMPQ  AX, 784(DI)
+	JLT   vector101
 	TESTQ DI, DI
 	RET
 
 // func opSoftmax4AVX2()
 // Requires: AVX, AVX2, FMA3
 TEXT ·opSoftmax4AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  592(DI), AX
+	MOVQ  664(DI), AX
 	SHLQ  $0x02, AX
 	ADDQ  $0x0f, AX
 	SHRQ  $0x04, AX
 	SHLQ  $0x01, AX
-	MOVQ  AX, 704(DI)
-	MOVL  272(DI), AX
+	MOVQ  AX, 776(DI)
+	MOVL  280(DI), AX
 	TESTL AX, AX
-	JZ    noCap103
+	JZ    noCap109
 
 	// soft cap
-	VBROADCASTSS 272(DI), Y0
-	MOVQ         352(DI), AX
-	MOVQ         704(DI), CX
+	VBROADCASTSS 280(DI), Y0
+	MOVQ         424(DI), AX
+	MOVQ         776(DI), CX
 
-vecs104:
+vecs110:
 	VMOVUPS     tanhHigh<>+0(SB), Y1
 	VMOVUPS     one<>+0(SB), Y2
 	VMOVUPS     two<>+0(SB), Y3
@@ -3454,50 +3611,50 @@ vecs104:
 	VMOVUPS     Y1, (AX)
 	ADDQ        $0x20, AX
 	DECQ        CX
-	JNZ         vecs104
+	JNZ         vecs110
 
-noCap103:
-	CMPQ 728(DI), $0x00
-	JEQ  allSeen105
+noCap109:
+	CMPQ 800(DI), $0x00
+	JEQ  allSeen111
 
 	// cells that some do not see: the mask's bit of each is shifted to the sign
-	VBROADCASTF128 736(DI), Y0
+	VBROADCASTF128 808(DI), Y0
 	VMOVUPS        shift4<>+0(SB), Y1
 	VMOVUPS        stepc<>+0(SB), Y2
 	VMOVUPS        negInf<>+0(SB), Y3
-	MOVQ           352(DI), AX
-	MOVQ           704(DI), CX
+	MOVQ           424(DI), AX
+	MOVQ           776(DI), CX
 
-vecs106:
+vecs112:
 	VPSLLVD   Y1, Y0, Y4
 	VBLENDVPS Y4, (AX), Y3, Y4
 	VMOVUPS   Y4, (AX)
 	VPSUBD    Y2, Y1, Y1
 	ADDQ      $0x20, AX
 	DECQ      CX
-	JNZ       vecs106
+	JNZ       vecs112
 
-allSeen105:
+allSeen111:
 	// behind the last cell
-	MOVQ    592(DI), AX
-	MOVQ    352(DI), CX
+	MOVQ    664(DI), AX
+	MOVQ    424(DI), CX
 	SHLQ    $0x02, AX
 	VMOVUPS negInf<>+0(SB), Y0
 	VMOVUPS Y0, (CX)(AX*4)
 	VMOVUPS Y0, 32(CX)(AX*4)
 
 	// maxima
-	MOVQ           672(DI), AX
+	MOVQ           744(DI), AX
 	VBROADCASTF128 (AX), Y0
 	VMOVAPS        Y0, Y1
-	MOVQ           352(DI), CX
-	MOVQ           704(DI), DX
+	MOVQ           424(DI), CX
+	MOVQ           776(DI), DX
 
-vecs107:
+vecs113:
 	VMAXPS      (CX), Y1, Y1
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         vecs107
+	JNZ         vecs113
 	VPERM2F128  $0x01, Y1, Y1, Y2
 	VMAXPS      Y2, Y1, Y1
 	VMOVUPS     X1, (AX)
@@ -3518,13 +3675,13 @@ vecs107:
 	VPSLLD      $0x17, Y2, Y2
 	VPADDD      Y2, Y3, Y3
 	VANDPS      Y4, Y3, Y0
-	VMOVUPS     Y0, 952(DI)
+	VMOVUPS     Y0, 1024(DI)
 
 	// powers
-	MOVQ 352(DI), AX
-	MOVQ 704(DI), CX
+	MOVQ 424(DI), AX
+	MOVQ 776(DI), CX
 
-vecs108:
+vecs114:
 	VMOVUPS     (AX), Y2
 	VSUBPS      Y1, Y2, Y2
 	VMOVUPS     expLow<>+0(SB), Y3
@@ -3546,24 +3703,24 @@ vecs108:
 	VMOVUPS     Y2, (AX)
 	ADDQ        $0x20, AX
 	DECQ        CX
-	JNZ         vecs108
+	JNZ         vecs114
 
 	// sums
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
-	MOVQ   352(DI), AX
-	MOVQ   704(DI), CX
+	MOVQ   424(DI), AX
+	MOVQ   776(DI), CX
 
-sums109:
+sums115:
 	VADDPS       (AX), Y1, Y1
 	VADDPS       32(AX), Y2, Y2
 	ADDQ         $0x40, AX
 	SUBQ         $0x02, CX
-	JNZ          sums109
+	JNZ          sums115
 	VADDPS       Y2, Y1, Y1
 	VEXTRACTF128 $0x01, Y1, X2
 	VADDPS       X2, X1, X1
-	MOVQ         680(DI), AX
+	MOVQ         752(DI), AX
 	VMOVUPS      (AX), X2
 	VFMADD213PS  X1, X0, X2
 	VMOVUPS      X2, (AX)
@@ -3574,23 +3731,23 @@ sums109:
 // Requires: AVX, BMI, FMA3
 TEXT ·opSeenValues4AVX2(SB), NOSPLIT|NOFRAME, $0
 	XORL AX, AX
-	MOVQ 688(DI), CX
+	MOVQ 760(DI), CX
 
-vector110:
-	MOVL  736(DI)(AX*4), DX
+vector116:
+	MOVL  808(DI)(AX*4), DX
 	TESTQ DX, DX
-	JZ    blind111
-	MOVQ  352(DI), BX
+	JZ    blind117
+	MOVQ  424(DI), BX
 	LEAQ  (BX)(AX*4), BX
-	MOVQ  584(DI), SI
+	MOVQ  656(DI), SI
 	MOVQ  CX, R8
-	MOVQ  192(DI), R9
-	MOVQ  208(DI), R10
+	MOVQ  200(DI), R9
+	MOVQ  216(DI), R10
 
-panel112:
+panel118:
 	CMPQ         R9, $0x40
-	JLT          narrower113
-	VBROADCASTSS 952(DI)(AX*4), Y0
+	JLT          narrower119
+	VBROADCASTSS 1024(DI)(AX*4), Y0
 	VMULPS       (R8), Y0, Y1
 	VMULPS       32(R8), Y0, Y2
 	VMULPS       64(R8), Y0, Y3
@@ -3601,7 +3758,7 @@ panel112:
 	VMULPS       224(R8), Y0, Y0
 	MOVQ         DX, R11
 
-seen114:
+seen120:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -3617,7 +3774,7 @@ seen114:
 	VFMADD231PS  192(SI)(R13*1), Y8, Y7
 	VFMADD231PS  224(SI)(R13*1), Y8, Y0
 	TESTQ        R11, R11
-	JNZ          seen114
+	JNZ          seen120
 	VMOVUPS      Y1, (R8)
 	VMOVUPS      Y2, 32(R8)
 	VMOVUPS      Y3, 64(R8)
@@ -3629,18 +3786,18 @@ seen114:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x40, R9
-	JMP          panel112
+	JMP          panel118
 
-narrower113:
-panel115:
+narrower119:
+panel121:
 	CMPQ         R9, $0x10
-	JLT          narrower116
-	VBROADCASTSS 952(DI)(AX*4), Y0
+	JLT          narrower122
+	VBROADCASTSS 1024(DI)(AX*4), Y0
 	VMULPS       (R8), Y0, Y1
 	VMULPS       32(R8), Y0, Y0
 	MOVQ         DX, R11
 
-seen117:
+seen123:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -3650,74 +3807,38 @@ seen117:
 	VFMADD231PS  (SI)(R13*1), Y2, Y1
 	VFMADD231PS  32(SI)(R13*1), Y2, Y0
 	TESTQ        R11, R11
-	JNZ          seen117
+	JNZ          seen123
 	VMOVUPS      Y1, (R8)
 	VMOVUPS      Y0, 32(R8)
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, R8
 	SUBQ         $0x10, R9
-	JMP          panel115
+	JMP          panel121
 
-narrower116:
-blind111:
-	ADDQ  208(DI), CX
+narrower122:
+blind117:
+	ADDQ  216(DI), CX
 	INCQ  AX
-	CMPQ  AX, 712(DI)
-	JLT   vector110
+	CMPQ  AX, 784(DI)
+	JLT   vector116
 	TESTQ DI, DI
 	RET
 
 // func opExpandF32AVX2()
 // Requires: AVX, CMOV, MMX+
 TEXT ·opExpandF32AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    552(DI), AX
-	MOVQ    392(DI), CX
-	MOVQ    392(DI), DX
-	MOVQ    592(DI), BX
-	CMPQ    480(DI), $0x00
-	CMOVQNE 640(DI), DX
-	MOVQ    CX, 576(DI)
-	IMULQ   184(DI), BX
-
-loop118:
-	SUBQ       $0x20, BX
-	JLT        rest119
-	PREFETCHT1 (DX)
-	PREFETCHT1 64(DX)
-	ADDQ       $0x00000080, DX
-	VMOVUPS    (AX), Y0
-	VMOVUPS    Y0, (CX)
-	VMOVUPS    32(AX), Y0
-	VMOVUPS    Y0, 32(CX)
-	VMOVUPS    64(AX), Y0
-	VMOVUPS    Y0, 64(CX)
-	VMOVUPS    96(AX), Y0
-	VMOVUPS    Y0, 96(CX)
-	ADDQ       $0x00000080, AX
-	ADDQ       $0x00000080, CX
-	JMP        loop118
-
-rest119:
-	CMPQ    BX, $-16
-	JNE     done120
-	VMOVUPS (AX), Y0
-	VMOVUPS Y0, (CX)
-	VMOVUPS 32(AX), Y0
-	VMOVUPS Y0, 32(CX)
-
-done120:
-	MOVQ    560(DI), AX
-	MOVQ    400(DI), CX
-	MOVQ    400(DI), DX
-	MOVQ    592(DI), BX
-	CMPQ    480(DI), $0x00
-	CMOVQNE 648(DI), DX
-	MOVQ    CX, 584(DI)
+	MOVQ    624(DI), AX
+	MOVQ    464(DI), CX
+	MOVQ    464(DI), DX
+	MOVQ    664(DI), BX
+	CMPQ    552(DI), $0x00
+	CMOVQNE 712(DI), DX
+	MOVQ    CX, 648(DI)
 	IMULQ   192(DI), BX
 
-loop121:
+loop124:
 	SUBQ       $0x20, BX
-	JLT        rest122
+	JLT        rest125
 	PREFETCHT1 (DX)
 	PREFETCHT1 64(DX)
 	ADDQ       $0x00000080, DX
@@ -3731,85 +3852,69 @@ loop121:
 	VMOVUPS    Y0, 96(CX)
 	ADDQ       $0x00000080, AX
 	ADDQ       $0x00000080, CX
-	JMP        loop121
+	JMP        loop124
 
-rest122:
+rest125:
 	CMPQ    BX, $-16
-	JNE     done123
+	JNE     done126
 	VMOVUPS (AX), Y0
 	VMOVUPS Y0, (CX)
 	VMOVUPS 32(AX), Y0
 	VMOVUPS Y0, 32(CX)
 
-done123:
+done126:
+	MOVQ    632(DI), AX
+	MOVQ    472(DI), CX
+	MOVQ    472(DI), DX
+	MOVQ    664(DI), BX
+	CMPQ    552(DI), $0x00
+	CMOVQNE 720(DI), DX
+	MOVQ    CX, 656(DI)
+	IMULQ   200(DI), BX
+
+loop127:
+	SUBQ       $0x20, BX
+	JLT        rest128
+	PREFETCHT1 (DX)
+	PREFETCHT1 64(DX)
+	ADDQ       $0x00000080, DX
+	VMOVUPS    (AX), Y0
+	VMOVUPS    Y0, (CX)
+	VMOVUPS    32(AX), Y0
+	VMOVUPS    Y0, 32(CX)
+	VMOVUPS    64(AX), Y0
+	VMOVUPS    Y0, 64(CX)
+	VMOVUPS    96(AX), Y0
+	VMOVUPS    Y0, 96(CX)
+	ADDQ       $0x00000080, AX
+	ADDQ       $0x00000080, CX
+	JMP        loop127
+
+rest128:
+	CMPQ    BX, $-16
+	JNE     done129
+	VMOVUPS (AX), Y0
+	VMOVUPS Y0, (CX)
+	VMOVUPS 32(AX), Y0
+	VMOVUPS Y0, 32(CX)
+
+done129:
 	TESTQ DI, DI
 	RET
 
 // func opGatherF32AVX2()
 // Requires: AVX, BMI, MMX+
 TEXT ·opGatherF32AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  440(DI), AX
-	MOVQ  624(DI), CX
-	MOVQ  632(DI), DX
-	MOVQ  280(DI), BX
-	IMULQ 136(DI), AX
+	MOVQ  512(DI), AX
+	MOVQ  696(DI), CX
+	MOVQ  704(DI), DX
+	MOVQ  288(DI), BX
+	IMULQ 144(DI), AX
 	ADDQ  88(DI), AX
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed124:
-	TZCNTQ  DX, SI
-	BLSRQ   DX, DX
-	MOVLQSX (CX)(SI*4), R9
-	IMULQ   152(DI), R9
-	ADDQ    AX, R9
-	MOVLQSX (BX)(SI*4), R10
-	IMULQ   152(DI), R10
-	ADDQ    AX, R10
-	MOVQ    184(DI), R11
-	MOVQ    200(DI), R8
-	IMULQ   SI, R8
-	ADDQ    392(DI), R8
-
-loop125:
-	SUBQ       $0x20, R11
-	JLT        rest126
-	PREFETCHT1 (R10)
-	PREFETCHT1 64(R10)
-	ADDQ       $0x00000080, R10
-	VMOVUPS    (R9), Y0
-	VMOVUPS    Y0, (R8)
-	VMOVUPS    32(R9), Y0
-	VMOVUPS    Y0, 32(R8)
-	VMOVUPS    64(R9), Y0
-	VMOVUPS    Y0, 64(R8)
-	VMOVUPS    96(R9), Y0
-	VMOVUPS    Y0, 96(R8)
-	ADDQ       $0x00000080, R9
-	ADDQ       $0x00000080, R8
-	JMP        loop125
-
-rest126:
-	CMPQ    R11, $-16
-	JNE     done127
-	VMOVUPS (R9), Y0
-	VMOVUPS Y0, (R8)
-	VMOVUPS 32(R9), Y0
-	VMOVUPS Y0, 32(R8)
-
-done127:
-	TESTQ DX, DX
-	JNZ   listed124
-	MOVQ  440(DI), AX
-	MOVQ  624(DI), CX
-	MOVQ  632(DI), DX
-	MOVQ  280(DI), BX
-	IMULQ 144(DI), AX
-	ADDQ  96(DI), AX
-	SHLQ  $0x02, BX
-	ADDQ  CX, BX
-
-listed128:
+listed130:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -3821,11 +3926,11 @@ listed128:
 	MOVQ    192(DI), R11
 	MOVQ    208(DI), R8
 	IMULQ   SI, R8
-	ADDQ    400(DI), R8
+	ADDQ    464(DI), R8
 
-loop129:
+loop131:
 	SUBQ       $0x20, R11
-	JLT        rest130
+	JLT        rest132
 	PREFETCHT1 (R10)
 	PREFETCHT1 64(R10)
 	ADDQ       $0x00000080, R10
@@ -3839,40 +3944,92 @@ loop129:
 	VMOVUPS    Y0, 96(R8)
 	ADDQ       $0x00000080, R9
 	ADDQ       $0x00000080, R8
-	JMP        loop129
+	JMP        loop131
 
-rest130:
+rest132:
 	CMPQ    R11, $-16
-	JNE     done131
+	JNE     done133
 	VMOVUPS (R9), Y0
 	VMOVUPS Y0, (R8)
 	VMOVUPS 32(R9), Y0
 	VMOVUPS Y0, 32(R8)
 
-done131:
+done133:
 	TESTQ DX, DX
-	JNZ   listed128
+	JNZ   listed130
+	MOVQ  512(DI), AX
+	MOVQ  696(DI), CX
+	MOVQ  704(DI), DX
+	MOVQ  288(DI), BX
+	IMULQ 152(DI), AX
+	ADDQ  96(DI), AX
+	SHLQ  $0x02, BX
+	ADDQ  CX, BX
+
+listed134:
+	TZCNTQ  DX, SI
+	BLSRQ   DX, DX
+	MOVLQSX (CX)(SI*4), R9
+	IMULQ   168(DI), R9
+	ADDQ    AX, R9
+	MOVLQSX (BX)(SI*4), R10
+	IMULQ   168(DI), R10
+	ADDQ    AX, R10
+	MOVQ    200(DI), R11
+	MOVQ    216(DI), R8
+	IMULQ   SI, R8
+	ADDQ    472(DI), R8
+
+loop135:
+	SUBQ       $0x20, R11
+	JLT        rest136
+	PREFETCHT1 (R10)
+	PREFETCHT1 64(R10)
+	ADDQ       $0x00000080, R10
+	VMOVUPS    (R9), Y0
+	VMOVUPS    Y0, (R8)
+	VMOVUPS    32(R9), Y0
+	VMOVUPS    Y0, 32(R8)
+	VMOVUPS    64(R9), Y0
+	VMOVUPS    Y0, 64(R8)
+	VMOVUPS    96(R9), Y0
+	VMOVUPS    Y0, 96(R8)
+	ADDQ       $0x00000080, R9
+	ADDQ       $0x00000080, R8
+	JMP        loop135
+
+rest136:
+	CMPQ    R11, $-16
+	JNE     done137
+	VMOVUPS (R9), Y0
+	VMOVUPS Y0, (R8)
+	VMOVUPS 32(R9), Y0
+	VMOVUPS Y0, 32(R8)
+
+done137:
+	TESTQ DX, DX
+	JNZ   listed134
 	TESTQ DI, DI
 	RET
 
 // func opScores1F32AVX2()
 // Requires: AVX, FMA3, MMX+
 TEXT ·opScores1F32AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   576(DI), AX
-	MOVQ   352(DI), CX
-	MOVQ   592(DI), DX
-	MOVQ   640(DI), BX
-	MOVQ   200(DI), SI
+	MOVQ   648(DI), AX
+	MOVQ   424(DI), CX
+	MOVQ   664(DI), DX
+	MOVQ   712(DI), BX
+	MOVQ   208(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	LEAQ   (SI)(SI*4), R9
 	LEAQ   (SI)(R8*2), R10
-	MOVQ   168(DI), R11
+	MOVQ   176(DI), R11
 	IMUL3Q $0x08, R11, R11
 
-cells132:
+cells138:
 	MOVQ   AX, R12
-	MOVQ   664(DI), R13
-	MOVQ   184(DI), R14
+	MOVQ   736(DI), R13
+	MOVQ   192(DI), R14
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -3882,7 +4039,7 @@ cells132:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims133:
+dims139:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -3913,7 +4070,7 @@ dims133:
 	ADDQ        $0x40, R12
 	ADDQ        $0x40, R13
 	SUBQ        $0x10, R14
-	JNZ         dims133
+	JNZ         dims139
 	VPERM2F128  $0x21, Y4, Y0, Y8
 	VBLENDPS    $0xf0, Y4, Y0, Y0
 	VADDPS      Y8, Y0, Y0
@@ -3937,26 +4094,26 @@ dims133:
 	LEAQ        (AX)(SI*8), AX
 	ADDQ        $0x20, CX
 	SUBQ        $0x08, DX
-	JG          cells132
+	JG          cells138
 	TESTQ       DI, DI
 	RET
 
 // func opValues1F32AVX2()
 // Requires: AVX, FMA3, MMX+
 TEXT ·opValues1F32AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 584(DI), AX
-	MOVQ 688(DI), CX
-	MOVQ 192(DI), DX
-	MOVQ 648(DI), BX
-	MOVQ 208(DI), SI
-	MOVQ 208(DI), R8
-	MOVQ 160(DI), R9
+	MOVQ 656(DI), AX
+	MOVQ 760(DI), CX
+	MOVQ 200(DI), DX
+	MOVQ 720(DI), BX
+	MOVQ 216(DI), SI
+	MOVQ 216(DI), R8
+	MOVQ 168(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel134:
+panel140:
 	CMPQ         DX, $0x40
-	JLT          narrower135
-	VBROADCASTSS 952(DI), Y0
+	JLT          narrower141
+	VBROADCASTSS 1024(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
@@ -3966,11 +4123,11 @@ panel134:
 	VMULPS       192(CX), Y0, Y7
 	VMULPS       224(CX), Y0, Y0
 	MOVQ         AX, SI
-	MOVQ         352(DI), R10
-	MOVQ         592(DI), R11
+	MOVQ         424(DI), R10
+	MOVQ         664(DI), R11
 	MOVQ         BX, R12
 
-cells136:
+cells142:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	PREFETCHT1   128(R12)
@@ -3988,7 +4145,7 @@ cells136:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells136
+	JNZ          cells142
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -3999,27 +4156,27 @@ cells136:
 	VMOVUPS      Y0, 224(CX)
 	ADDQ         $0x00000100, AX
 	ADDQ         $0x00000100, CX
-	MOVQ         176(DI), SI
+	MOVQ         184(DI), SI
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel134
+	JMP          panel140
 
-narrower135:
-panel137:
+narrower141:
+panel143:
 	CMPQ         DX, $0x20
-	JLT          narrower138
-	VBROADCASTSS 952(DI), Y0
+	JLT          narrower144
+	VBROADCASTSS 1024(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
 	VMULPS       96(CX), Y0, Y0
 	MOVQ         AX, SI
-	MOVQ         352(DI), R10
-	MOVQ         592(DI), R11
+	MOVQ         424(DI), R10
+	MOVQ         664(DI), R11
 	MOVQ         BX, R12
 
-cells139:
+cells145:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	VBROADCASTSS (R10), Y4
@@ -4031,32 +4188,32 @@ cells139:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells139
+	JNZ          cells145
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
 	VMOVUPS      Y0, 96(CX)
 	ADDQ         $0x00000080, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         176(DI), SI
+	MOVQ         184(DI), SI
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel137
+	JMP          panel143
 
-narrower138:
-panel140:
+narrower144:
+panel146:
 	CMPQ         DX, $0x10
-	JLT          narrower141
-	VBROADCASTSS 952(DI), Y0
+	JLT          narrower147
+	VBROADCASTSS 1024(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
 	MOVQ         AX, SI
-	MOVQ         352(DI), R10
-	MOVQ         592(DI), R11
+	MOVQ         424(DI), R10
+	MOVQ         664(DI), R11
 	MOVQ         BX, R12
 
-cells142:
+cells148:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Y2
 	VFMADD231PS  (SI), Y2, Y1
@@ -4065,37 +4222,37 @@ cells142:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells142
+	JNZ          cells148
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	ADDQ         $0x40, AX
 	ADDQ         $0x40, CX
-	MOVQ         176(DI), SI
+	MOVQ         184(DI), SI
 	IMUL3Q       $0x01, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x10, DX
-	JMP          panel140
+	JMP          panel146
 
-narrower141:
+narrower147:
 	TESTQ DI, DI
 	RET
 
 // func opScores2F32AVX2()
 // Requires: AVX, FMA3, MMX+
 TEXT ·opScores2F32AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   576(DI), AX
-	MOVQ   352(DI), CX
-	MOVQ   592(DI), DX
-	MOVQ   640(DI), BX
-	MOVQ   200(DI), SI
+	MOVQ   648(DI), AX
+	MOVQ   424(DI), CX
+	MOVQ   664(DI), DX
+	MOVQ   712(DI), BX
+	MOVQ   208(DI), SI
 	LEAQ   (SI)(SI*2), R8
-	MOVQ   168(DI), R9
+	MOVQ   176(DI), R9
 	IMUL3Q $0x04, R9, R9
 
-cells143:
+cells149:
 	MOVQ   AX, R10
-	MOVQ   664(DI), R11
-	MOVQ   184(DI), R12
+	MOVQ   736(DI), R11
+	MOVQ   192(DI), R12
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -4105,7 +4262,7 @@ cells143:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims144:
+dims150:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -4142,7 +4299,7 @@ dims144:
 	ADDQ        $0x40, R10
 	ADDQ        $0x40, R11
 	SUBQ        $0x10, R12
-	JNZ         dims144
+	JNZ         dims150
 	VPERM2F128  $0x21, Y4, Y0, Y8
 	VBLENDPS    $0xf0, Y4, Y0, Y0
 	VADDPS      Y8, Y0, Y0
@@ -4166,41 +4323,41 @@ dims144:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x20, CX
 	SUBQ        $0x04, DX
-	JG          cells143
+	JG          cells149
 	TESTQ       DI, DI
 	RET
 
 // func opValues2F32AVX2()
 // Requires: AVX, FMA3, MMX+
 TEXT ·opValues2F32AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 584(DI), AX
-	MOVQ 688(DI), CX
-	MOVQ 192(DI), DX
-	MOVQ 648(DI), BX
-	MOVQ 208(DI), SI
-	MOVQ 208(DI), R9
-	MOVQ 160(DI), R10
+	MOVQ 656(DI), AX
+	MOVQ 760(DI), CX
+	MOVQ 200(DI), DX
+	MOVQ 720(DI), BX
+	MOVQ 216(DI), SI
+	MOVQ 216(DI), R9
+	MOVQ 168(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel145:
+panel151:
 	CMPQ         DX, $0x20
-	JLT          narrower146
-	VBROADCASTSS 952(DI), Y0
+	JLT          narrower152
+	VBROADCASTSS 1024(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
 	VMULPS       96(CX), Y0, Y0
-	VBROADCASTSS 956(DI), Y4
+	VBROADCASTSS 1028(DI), Y4
 	VMULPS       (CX)(SI*1), Y4, Y5
 	VMULPS       32(CX)(SI*1), Y4, Y6
 	VMULPS       64(CX)(SI*1), Y4, Y7
 	VMULPS       96(CX)(SI*1), Y4, Y4
 	MOVQ         AX, R8
-	MOVQ         352(DI), R11
-	MOVQ         592(DI), R12
+	MOVQ         424(DI), R11
+	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells147:
+cells153:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Y8
@@ -4221,7 +4378,7 @@ cells147:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells147
+	JNZ          cells153
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -4232,28 +4389,28 @@ cells147:
 	VMOVUPS      Y4, 96(CX)(SI*1)
 	ADDQ         $0x00000080, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         176(DI), R8
+	MOVQ         184(DI), R8
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel145
+	JMP          panel151
 
-narrower146:
-panel148:
+narrower152:
+panel154:
 	CMPQ         DX, $0x10
-	JLT          narrower149
-	VBROADCASTSS 952(DI), Y0
+	JLT          narrower155
+	VBROADCASTSS 1024(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
-	VBROADCASTSS 956(DI), Y2
+	VBROADCASTSS 1028(DI), Y2
 	VMULPS       (CX)(SI*1), Y2, Y3
 	VMULPS       32(CX)(SI*1), Y2, Y2
 	MOVQ         AX, R8
-	MOVQ         352(DI), R11
-	MOVQ         592(DI), R12
+	MOVQ         424(DI), R11
+	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells150:
+cells156:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y4
 	VBROADCASTSS 4(R11), Y5
@@ -4267,39 +4424,39 @@ cells150:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells150
+	JNZ          cells156
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
 	VMOVUPS      Y2, 32(CX)(SI*1)
 	ADDQ         $0x40, AX
 	ADDQ         $0x40, CX
-	MOVQ         176(DI), R8
+	MOVQ         184(DI), R8
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel148
+	JMP          panel154
 
-narrower149:
+narrower155:
 	TESTQ DI, DI
 	RET
 
 // func opScores3F32AVX2()
 // Requires: AVX, FMA3, MMX+
 TEXT ·opScores3F32AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   576(DI), AX
-	MOVQ   352(DI), CX
-	MOVQ   592(DI), DX
-	MOVQ   640(DI), BX
-	MOVQ   200(DI), SI
+	MOVQ   648(DI), AX
+	MOVQ   424(DI), CX
+	MOVQ   664(DI), DX
+	MOVQ   712(DI), BX
+	MOVQ   208(DI), SI
 	LEAQ   (SI)(SI*2), R8
-	MOVQ   168(DI), R9
+	MOVQ   176(DI), R9
 	IMUL3Q $0x04, R9, R9
 
-cells151:
+cells157:
 	MOVQ   AX, R10
-	MOVQ   664(DI), R11
-	MOVQ   184(DI), R12
+	MOVQ   736(DI), R11
+	MOVQ   192(DI), R12
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -4313,7 +4470,7 @@ cells151:
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
 
-dims152:
+dims158:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -4360,7 +4517,7 @@ dims152:
 	ADDQ        $0x40, R10
 	ADDQ        $0x40, R11
 	SUBQ        $0x10, R12
-	JNZ         dims152
+	JNZ         dims158
 	VPERM2F128  $0x21, Y3, Y0, Y12
 	VBLENDPS    $0xf0, Y3, Y0, Y0
 	VADDPS      Y12, Y0, Y0
@@ -4398,46 +4555,46 @@ dims152:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x04, DX
-	JG          cells151
+	JG          cells157
 	TESTQ       DI, DI
 	RET
 
 // func opValues3F32AVX2()
 // Requires: AVX, FMA3, MMX+
 TEXT ·opValues3F32AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 584(DI), AX
-	MOVQ 688(DI), CX
-	MOVQ 192(DI), DX
-	MOVQ 648(DI), BX
-	MOVQ 208(DI), SI
-	MOVQ 208(DI), R9
-	MOVQ 160(DI), R10
+	MOVQ 656(DI), AX
+	MOVQ 760(DI), CX
+	MOVQ 200(DI), DX
+	MOVQ 720(DI), BX
+	MOVQ 216(DI), SI
+	MOVQ 216(DI), R9
+	MOVQ 168(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel153:
+panel159:
 	CMPQ         DX, $0x20
-	JLT          narrower154
-	VBROADCASTSS 952(DI), Y0
+	JLT          narrower160
+	VBROADCASTSS 1024(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
 	VMULPS       96(CX), Y0, Y0
-	VBROADCASTSS 956(DI), Y4
+	VBROADCASTSS 1028(DI), Y4
 	VMULPS       (CX)(SI*1), Y4, Y5
 	VMULPS       32(CX)(SI*1), Y4, Y6
 	VMULPS       64(CX)(SI*1), Y4, Y7
 	VMULPS       96(CX)(SI*1), Y4, Y4
-	VBROADCASTSS 960(DI), Y8
+	VBROADCASTSS 1032(DI), Y8
 	VMULPS       (CX)(SI*2), Y8, Y9
 	VMULPS       32(CX)(SI*2), Y8, Y10
 	VMULPS       64(CX)(SI*2), Y8, Y11
 	VMULPS       96(CX)(SI*2), Y8, Y8
 	MOVQ         AX, R8
-	MOVQ         352(DI), R11
-	MOVQ         592(DI), R12
+	MOVQ         424(DI), R11
+	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells155:
+cells161:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Y12
@@ -4463,7 +4620,7 @@ cells155:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells155
+	JNZ          cells161
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -4478,31 +4635,31 @@ cells155:
 	VMOVUPS      Y8, 96(CX)(SI*2)
 	ADDQ         $0x00000080, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         176(DI), R8
+	MOVQ         184(DI), R8
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel153
+	JMP          panel159
 
-narrower154:
-panel156:
+narrower160:
+panel162:
 	CMPQ         DX, $0x10
-	JLT          narrower157
-	VBROADCASTSS 952(DI), Y0
+	JLT          narrower163
+	VBROADCASTSS 1024(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
-	VBROADCASTSS 956(DI), Y2
+	VBROADCASTSS 1028(DI), Y2
 	VMULPS       (CX)(SI*1), Y2, Y3
 	VMULPS       32(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 960(DI), Y4
+	VBROADCASTSS 1032(DI), Y4
 	VMULPS       (CX)(SI*2), Y4, Y5
 	VMULPS       32(CX)(SI*2), Y4, Y4
 	MOVQ         AX, R8
-	MOVQ         352(DI), R11
-	MOVQ         592(DI), R12
+	MOVQ         424(DI), R11
+	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells158:
+cells164:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y6
 	VBROADCASTSS 4(R11), Y7
@@ -4519,7 +4676,7 @@ cells158:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells158
+	JNZ          cells164
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -4528,32 +4685,32 @@ cells158:
 	VMOVUPS      Y4, 32(CX)(SI*2)
 	ADDQ         $0x40, AX
 	ADDQ         $0x40, CX
-	MOVQ         176(DI), R8
+	MOVQ         184(DI), R8
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel156
+	JMP          panel162
 
-narrower157:
+narrower163:
 	TESTQ DI, DI
 	RET
 
 // func opScores4F32AVX2()
 // Requires: AVX, FMA3, MMX+
 TEXT ·opScores4F32AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   576(DI), AX
-	MOVQ   352(DI), CX
-	MOVQ   592(DI), DX
-	MOVQ   640(DI), BX
-	MOVQ   200(DI), SI
+	MOVQ   648(DI), AX
+	MOVQ   424(DI), CX
+	MOVQ   664(DI), DX
+	MOVQ   712(DI), BX
+	MOVQ   208(DI), SI
 	LEAQ   (SI)(SI*2), R8
-	MOVQ   168(DI), R9
+	MOVQ   176(DI), R9
 	IMUL3Q $0x02, R9, R9
 
-cells159:
+cells165:
 	MOVQ   AX, R10
-	MOVQ   664(DI), R11
-	MOVQ   184(DI), R12
+	MOVQ   736(DI), R11
+	MOVQ   192(DI), R12
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -4563,7 +4720,7 @@ cells159:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims160:
+dims166:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	VMOVUPS     (R11), Y8
@@ -4598,7 +4755,7 @@ dims160:
 	ADDQ        $0x40, R10
 	ADDQ        $0x40, R11
 	SUBQ        $0x10, R12
-	JNZ         dims160
+	JNZ         dims166
 	VPERM2F128  $0x21, Y4, Y0, Y8
 	VBLENDPS    $0xf0, Y4, Y0, Y0
 	VADDPS      Y8, Y0, Y0
@@ -4622,43 +4779,43 @@ dims160:
 	LEAQ        (AX)(SI*2), AX
 	ADDQ        $0x20, CX
 	SUBQ        $0x02, DX
-	JG          cells159
+	JG          cells165
 	TESTQ       DI, DI
 	RET
 
 // func opValues4F32AVX2()
 // Requires: AVX, FMA3, MMX+
 TEXT ·opValues4F32AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 584(DI), AX
-	MOVQ 688(DI), CX
-	MOVQ 192(DI), DX
-	MOVQ 648(DI), BX
-	MOVQ 208(DI), SI
-	MOVQ 208(DI), R9
-	MOVQ 160(DI), R10
+	MOVQ 656(DI), AX
+	MOVQ 760(DI), CX
+	MOVQ 200(DI), DX
+	MOVQ 720(DI), BX
+	MOVQ 216(DI), SI
+	MOVQ 216(DI), R9
+	MOVQ 168(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel161:
+panel167:
 	CMPQ         DX, $0x10
-	JLT          narrower162
-	VBROADCASTSS 952(DI), Y0
+	JLT          narrower168
+	VBROADCASTSS 1024(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
-	VBROADCASTSS 956(DI), Y2
+	VBROADCASTSS 1028(DI), Y2
 	VMULPS       (CX)(SI*1), Y2, Y3
 	VMULPS       32(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 960(DI), Y4
+	VBROADCASTSS 1032(DI), Y4
 	VMULPS       (CX)(SI*2), Y4, Y5
 	VMULPS       32(CX)(SI*2), Y4, Y4
-	VBROADCASTSS 964(DI), Y6
+	VBROADCASTSS 1036(DI), Y6
 	VMULPS       (CX)(R8*1), Y6, Y7
 	VMULPS       32(CX)(R8*1), Y6, Y6
 	MOVQ         AX, R11
-	MOVQ         352(DI), R12
-	MOVQ         592(DI), R13
+	MOVQ         424(DI), R12
+	MOVQ         664(DI), R13
 	MOVQ         BX, R14
 
-cells163:
+cells169:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Y8
 	VBROADCASTSS 4(R12), Y9
@@ -4678,7 +4835,7 @@ cells163:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells163
+	JNZ          cells169
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -4689,66 +4846,31 @@ cells163:
 	VMOVUPS      Y6, 32(CX)(R8*1)
 	ADDQ         $0x40, AX
 	ADDQ         $0x40, CX
-	MOVQ         176(DI), R11
+	MOVQ         184(DI), R11
 	IMUL3Q       $0x01, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x10, DX
-	JMP          panel161
+	JMP          panel167
 
-narrower162:
+narrower168:
 	TESTQ DI, DI
 	RET
 
 // func opExpandF16AVX2()
 // Requires: AVX, CMOV, F16C, MMX+
 TEXT ·opExpandF16AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    552(DI), AX
-	MOVQ    392(DI), CX
-	MOVQ    392(DI), DX
-	MOVQ    592(DI), BX
-	CMPQ    480(DI), $0x00
-	CMOVQNE 640(DI), DX
-	MOVQ    CX, 576(DI)
-	IMULQ   184(DI), BX
-
-loop164:
-	SUBQ       $0x20, BX
-	JLT        rest165
-	PREFETCHT1 (DX)
-	ADDQ       $0x40, DX
-	VCVTPH2PS  (AX), Y0
-	VMOVUPS    Y0, (CX)
-	VCVTPH2PS  16(AX), Y0
-	VMOVUPS    Y0, 32(CX)
-	VCVTPH2PS  32(AX), Y0
-	VMOVUPS    Y0, 64(CX)
-	VCVTPH2PS  48(AX), Y0
-	VMOVUPS    Y0, 96(CX)
-	ADDQ       $0x40, AX
-	ADDQ       $0x00000080, CX
-	JMP        loop164
-
-rest165:
-	CMPQ      BX, $-16
-	JNE       done166
-	VCVTPH2PS (AX), Y0
-	VMOVUPS   Y0, (CX)
-	VCVTPH2PS 16(AX), Y0
-	VMOVUPS   Y0, 32(CX)
-
-done166:
-	MOVQ    560(DI), AX
-	MOVQ    400(DI), CX
-	MOVQ    400(DI), DX
-	MOVQ    592(DI), BX
-	CMPQ    480(DI), $0x00
-	CMOVQNE 648(DI), DX
-	MOVQ    CX, 584(DI)
+	MOVQ    624(DI), AX
+	MOVQ    464(DI), CX
+	MOVQ    464(DI), DX
+	MOVQ    664(DI), BX
+	CMPQ    552(DI), $0x00
+	CMOVQNE 712(DI), DX
+	MOVQ    CX, 648(DI)
 	IMULQ   192(DI), BX
 
-loop167:
+loop170:
 	SUBQ       $0x20, BX
-	JLT        rest168
+	JLT        rest171
 	PREFETCHT1 (DX)
 	ADDQ       $0x40, DX
 	VCVTPH2PS  (AX), Y0
@@ -4761,84 +4883,68 @@ loop167:
 	VMOVUPS    Y0, 96(CX)
 	ADDQ       $0x40, AX
 	ADDQ       $0x00000080, CX
-	JMP        loop167
+	JMP        loop170
 
-rest168:
+rest171:
 	CMPQ      BX, $-16
-	JNE       done169
+	JNE       done172
 	VCVTPH2PS (AX), Y0
 	VMOVUPS   Y0, (CX)
 	VCVTPH2PS 16(AX), Y0
 	VMOVUPS   Y0, 32(CX)
 
-done169:
+done172:
+	MOVQ    632(DI), AX
+	MOVQ    472(DI), CX
+	MOVQ    472(DI), DX
+	MOVQ    664(DI), BX
+	CMPQ    552(DI), $0x00
+	CMOVQNE 720(DI), DX
+	MOVQ    CX, 656(DI)
+	IMULQ   200(DI), BX
+
+loop173:
+	SUBQ       $0x20, BX
+	JLT        rest174
+	PREFETCHT1 (DX)
+	ADDQ       $0x40, DX
+	VCVTPH2PS  (AX), Y0
+	VMOVUPS    Y0, (CX)
+	VCVTPH2PS  16(AX), Y0
+	VMOVUPS    Y0, 32(CX)
+	VCVTPH2PS  32(AX), Y0
+	VMOVUPS    Y0, 64(CX)
+	VCVTPH2PS  48(AX), Y0
+	VMOVUPS    Y0, 96(CX)
+	ADDQ       $0x40, AX
+	ADDQ       $0x00000080, CX
+	JMP        loop173
+
+rest174:
+	CMPQ      BX, $-16
+	JNE       done175
+	VCVTPH2PS (AX), Y0
+	VMOVUPS   Y0, (CX)
+	VCVTPH2PS 16(AX), Y0
+	VMOVUPS   Y0, 32(CX)
+
+done175:
 	TESTQ DI, DI
 	RET
 
 // func opGatherF16AVX2()
 // Requires: AVX, BMI, F16C, MMX+
 TEXT ·opGatherF16AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  440(DI), AX
-	MOVQ  624(DI), CX
-	MOVQ  632(DI), DX
-	MOVQ  280(DI), BX
-	IMULQ 136(DI), AX
+	MOVQ  512(DI), AX
+	MOVQ  696(DI), CX
+	MOVQ  704(DI), DX
+	MOVQ  288(DI), BX
+	IMULQ 144(DI), AX
 	ADDQ  88(DI), AX
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed170:
-	TZCNTQ  DX, SI
-	BLSRQ   DX, DX
-	MOVLQSX (CX)(SI*4), R9
-	IMULQ   152(DI), R9
-	ADDQ    AX, R9
-	MOVLQSX (BX)(SI*4), R10
-	IMULQ   152(DI), R10
-	ADDQ    AX, R10
-	MOVQ    184(DI), R11
-	MOVQ    200(DI), R8
-	IMULQ   SI, R8
-	ADDQ    392(DI), R8
-
-loop171:
-	SUBQ       $0x20, R11
-	JLT        rest172
-	PREFETCHT1 (R10)
-	ADDQ       $0x40, R10
-	VCVTPH2PS  (R9), Y0
-	VMOVUPS    Y0, (R8)
-	VCVTPH2PS  16(R9), Y0
-	VMOVUPS    Y0, 32(R8)
-	VCVTPH2PS  32(R9), Y0
-	VMOVUPS    Y0, 64(R8)
-	VCVTPH2PS  48(R9), Y0
-	VMOVUPS    Y0, 96(R8)
-	ADDQ       $0x40, R9
-	ADDQ       $0x00000080, R8
-	JMP        loop171
-
-rest172:
-	CMPQ      R11, $-16
-	JNE       done173
-	VCVTPH2PS (R9), Y0
-	VMOVUPS   Y0, (R8)
-	VCVTPH2PS 16(R9), Y0
-	VMOVUPS   Y0, 32(R8)
-
-done173:
-	TESTQ DX, DX
-	JNZ   listed170
-	MOVQ  440(DI), AX
-	MOVQ  624(DI), CX
-	MOVQ  632(DI), DX
-	MOVQ  280(DI), BX
-	IMULQ 144(DI), AX
-	ADDQ  96(DI), AX
-	SHLQ  $0x02, BX
-	ADDQ  CX, BX
-
-listed174:
+listed176:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -4850,11 +4956,11 @@ listed174:
 	MOVQ    192(DI), R11
 	MOVQ    208(DI), R8
 	IMULQ   SI, R8
-	ADDQ    400(DI), R8
+	ADDQ    464(DI), R8
 
-loop175:
+loop177:
 	SUBQ       $0x20, R11
-	JLT        rest176
+	JLT        rest178
 	PREFETCHT1 (R10)
 	ADDQ       $0x40, R10
 	VCVTPH2PS  (R9), Y0
@@ -4867,40 +4973,91 @@ loop175:
 	VMOVUPS    Y0, 96(R8)
 	ADDQ       $0x40, R9
 	ADDQ       $0x00000080, R8
-	JMP        loop175
+	JMP        loop177
 
-rest176:
+rest178:
 	CMPQ      R11, $-16
-	JNE       done177
+	JNE       done179
 	VCVTPH2PS (R9), Y0
 	VMOVUPS   Y0, (R8)
 	VCVTPH2PS 16(R9), Y0
 	VMOVUPS   Y0, 32(R8)
 
-done177:
+done179:
 	TESTQ DX, DX
-	JNZ   listed174
+	JNZ   listed176
+	MOVQ  512(DI), AX
+	MOVQ  696(DI), CX
+	MOVQ  704(DI), DX
+	MOVQ  288(DI), BX
+	IMULQ 152(DI), AX
+	ADDQ  96(DI), AX
+	SHLQ  $0x02, BX
+	ADDQ  CX, BX
+
+listed180:
+	TZCNTQ  DX, SI
+	BLSRQ   DX, DX
+	MOVLQSX (CX)(SI*4), R9
+	IMULQ   168(DI), R9
+	ADDQ    AX, R9
+	MOVLQSX (BX)(SI*4), R10
+	IMULQ   168(DI), R10
+	ADDQ    AX, R10
+	MOVQ    200(DI), R11
+	MOVQ    216(DI), R8
+	IMULQ   SI, R8
+	ADDQ    472(DI), R8
+
+loop181:
+	SUBQ       $0x20, R11
+	JLT        rest182
+	PREFETCHT1 (R10)
+	ADDQ       $0x40, R10
+	VCVTPH2PS  (R9), Y0
+	VMOVUPS    Y0, (R8)
+	VCVTPH2PS  16(R9), Y0
+	VMOVUPS    Y0, 32(R8)
+	VCVTPH2PS  32(R9), Y0
+	VMOVUPS    Y0, 64(R8)
+	VCVTPH2PS  48(R9), Y0
+	VMOVUPS    Y0, 96(R8)
+	ADDQ       $0x40, R9
+	ADDQ       $0x00000080, R8
+	JMP        loop181
+
+rest182:
+	CMPQ      R11, $-16
+	JNE       done183
+	VCVTPH2PS (R9), Y0
+	VMOVUPS   Y0, (R8)
+	VCVTPH2PS 16(R9), Y0
+	VMOVUPS   Y0, 32(R8)
+
+done183:
+	TESTQ DX, DX
+	JNZ   listed180
 	TESTQ DI, DI
 	RET
 
 // func opScores1F16AVX2()
 // Requires: AVX, F16C, FMA3, MMX+
 TEXT ·opScores1F16AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   576(DI), AX
-	MOVQ   352(DI), CX
-	MOVQ   592(DI), DX
-	MOVQ   640(DI), BX
-	MOVQ   152(DI), SI
+	MOVQ   648(DI), AX
+	MOVQ   424(DI), CX
+	MOVQ   664(DI), DX
+	MOVQ   712(DI), BX
+	MOVQ   160(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	LEAQ   (SI)(SI*4), R9
 	LEAQ   (SI)(R8*2), R10
-	MOVQ   168(DI), R11
+	MOVQ   176(DI), R11
 	IMUL3Q $0x08, R11, R11
 
-cells178:
+cells184:
 	MOVQ   AX, R12
-	MOVQ   664(DI), R13
-	MOVQ   184(DI), R14
+	MOVQ   736(DI), R13
+	MOVQ   192(DI), R14
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -4910,7 +5067,7 @@ cells178:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims179:
+dims185:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -4953,7 +5110,7 @@ dims179:
 	ADDQ        $0x20, R12
 	ADDQ        $0x40, R13
 	SUBQ        $0x10, R14
-	JNZ         dims179
+	JNZ         dims185
 	VPERM2F128  $0x21, Y4, Y0, Y8
 	VBLENDPS    $0xf0, Y4, Y0, Y0
 	VADDPS      Y8, Y0, Y0
@@ -4977,26 +5134,26 @@ dims179:
 	LEAQ        (AX)(SI*8), AX
 	ADDQ        $0x20, CX
 	SUBQ        $0x08, DX
-	JG          cells178
+	JG          cells184
 	TESTQ       DI, DI
 	RET
 
 // func opValues1F16AVX2()
 // Requires: AVX, F16C, FMA3, MMX+
 TEXT ·opValues1F16AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 584(DI), AX
-	MOVQ 688(DI), CX
-	MOVQ 192(DI), DX
-	MOVQ 648(DI), BX
-	MOVQ 208(DI), SI
-	MOVQ 160(DI), R8
-	MOVQ 160(DI), R9
+	MOVQ 656(DI), AX
+	MOVQ 760(DI), CX
+	MOVQ 200(DI), DX
+	MOVQ 720(DI), BX
+	MOVQ 216(DI), SI
+	MOVQ 168(DI), R8
+	MOVQ 168(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel180:
+panel186:
 	CMPQ         DX, $0x40
-	JLT          narrower181
-	VBROADCASTSS 952(DI), Y0
+	JLT          narrower187
+	VBROADCASTSS 1024(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
@@ -5006,11 +5163,11 @@ panel180:
 	VMULPS       192(CX), Y0, Y7
 	VMULPS       224(CX), Y0, Y0
 	MOVQ         AX, SI
-	MOVQ         352(DI), R10
-	MOVQ         592(DI), R11
+	MOVQ         424(DI), R10
+	MOVQ         664(DI), R11
 	MOVQ         BX, R12
 
-cells182:
+cells188:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	VBROADCASTSS (R10), Y8
@@ -5034,7 +5191,7 @@ cells182:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells182
+	JNZ          cells188
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -5045,27 +5202,27 @@ cells182:
 	VMOVUPS      Y0, 224(CX)
 	ADDQ         $0x00000080, AX
 	ADDQ         $0x00000100, CX
-	MOVQ         176(DI), SI
+	MOVQ         184(DI), SI
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel180
+	JMP          panel186
 
-narrower181:
-panel183:
+narrower187:
+panel189:
 	CMPQ         DX, $0x20
-	JLT          narrower184
-	VBROADCASTSS 952(DI), Y0
+	JLT          narrower190
+	VBROADCASTSS 1024(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
 	VMULPS       96(CX), Y0, Y0
 	MOVQ         AX, SI
-	MOVQ         352(DI), R10
-	MOVQ         592(DI), R11
+	MOVQ         424(DI), R10
+	MOVQ         664(DI), R11
 	MOVQ         BX, R12
 
-cells185:
+cells191:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Y4
 	VCVTPH2PS    (SI), Y5
@@ -5080,32 +5237,32 @@ cells185:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells185
+	JNZ          cells191
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
 	VMOVUPS      Y0, 96(CX)
 	ADDQ         $0x40, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         176(DI), SI
+	MOVQ         184(DI), SI
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel183
+	JMP          panel189
 
-narrower184:
-panel186:
+narrower190:
+panel192:
 	CMPQ         DX, $0x10
-	JLT          narrower187
-	VBROADCASTSS 952(DI), Y0
+	JLT          narrower193
+	VBROADCASTSS 1024(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
 	MOVQ         AX, SI
-	MOVQ         352(DI), R10
-	MOVQ         592(DI), R11
+	MOVQ         424(DI), R10
+	MOVQ         664(DI), R11
 	MOVQ         BX, R12
 
-cells188:
+cells194:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Y2
 	VCVTPH2PS    (SI), Y3
@@ -5116,39 +5273,39 @@ cells188:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells188
+	JNZ          cells194
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	ADDQ         $0x20, AX
 	ADDQ         $0x40, CX
-	MOVQ         176(DI), SI
+	MOVQ         184(DI), SI
 	IMUL3Q       $0x01, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x10, DX
-	JMP          panel186
+	JMP          panel192
 
-narrower187:
+narrower193:
 	TESTQ DI, DI
 	RET
 
 // func opScores2F16AVX2()
 // Requires: AVX, F16C, FMA3, MMX+
 TEXT ·opScores2F16AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   576(DI), AX
-	MOVQ   352(DI), CX
-	MOVQ   592(DI), DX
-	MOVQ   640(DI), BX
-	MOVQ   152(DI), SI
+	MOVQ   648(DI), AX
+	MOVQ   424(DI), CX
+	MOVQ   664(DI), DX
+	MOVQ   712(DI), BX
+	MOVQ   160(DI), SI
 	LEAQ   (SI)(SI*2), R8
-	MOVQ   200(DI), R9
+	MOVQ   208(DI), R9
 	LEAQ   (R9)(R9*2), R10
-	MOVQ   168(DI), R10
+	MOVQ   176(DI), R10
 	IMUL3Q $0x04, R10, R10
 
-cells189:
+cells195:
 	MOVQ   AX, R11
-	MOVQ   664(DI), R12
-	MOVQ   184(DI), R13
+	MOVQ   736(DI), R12
+	MOVQ   192(DI), R13
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -5158,7 +5315,7 @@ cells189:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims190:
+dims196:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	VMOVUPS     (R12), Y8
@@ -5193,7 +5350,7 @@ dims190:
 	ADDQ        $0x20, R11
 	ADDQ        $0x40, R12
 	SUBQ        $0x10, R13
-	JNZ         dims190
+	JNZ         dims196
 	VPERM2F128  $0x21, Y4, Y0, Y8
 	VBLENDPS    $0xf0, Y4, Y0, Y0
 	VADDPS      Y8, Y0, Y0
@@ -5217,41 +5374,41 @@ dims190:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x20, CX
 	SUBQ        $0x04, DX
-	JG          cells189
+	JG          cells195
 	TESTQ       DI, DI
 	RET
 
 // func opValues2F16AVX2()
 // Requires: AVX, F16C, FMA3, MMX+
 TEXT ·opValues2F16AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 584(DI), AX
-	MOVQ 688(DI), CX
-	MOVQ 192(DI), DX
-	MOVQ 648(DI), BX
-	MOVQ 208(DI), SI
-	MOVQ 160(DI), R9
-	MOVQ 160(DI), R10
+	MOVQ 656(DI), AX
+	MOVQ 760(DI), CX
+	MOVQ 200(DI), DX
+	MOVQ 720(DI), BX
+	MOVQ 216(DI), SI
+	MOVQ 168(DI), R9
+	MOVQ 168(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel191:
+panel197:
 	CMPQ         DX, $0x20
-	JLT          narrower192
-	VBROADCASTSS 952(DI), Y0
+	JLT          narrower198
+	VBROADCASTSS 1024(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
 	VMULPS       96(CX), Y0, Y0
-	VBROADCASTSS 956(DI), Y4
+	VBROADCASTSS 1028(DI), Y4
 	VMULPS       (CX)(SI*1), Y4, Y5
 	VMULPS       32(CX)(SI*1), Y4, Y6
 	VMULPS       64(CX)(SI*1), Y4, Y7
 	VMULPS       96(CX)(SI*1), Y4, Y4
 	MOVQ         AX, R8
-	MOVQ         352(DI), R11
-	MOVQ         592(DI), R12
+	MOVQ         424(DI), R11
+	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells193:
+cells199:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y8
 	VBROADCASTSS 4(R11), Y9
@@ -5271,7 +5428,7 @@ cells193:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells193
+	JNZ          cells199
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -5282,28 +5439,28 @@ cells193:
 	VMOVUPS      Y4, 96(CX)(SI*1)
 	ADDQ         $0x40, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         176(DI), R8
+	MOVQ         184(DI), R8
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel191
+	JMP          panel197
 
-narrower192:
-panel194:
+narrower198:
+panel200:
 	CMPQ         DX, $0x10
-	JLT          narrower195
-	VBROADCASTSS 952(DI), Y0
+	JLT          narrower201
+	VBROADCASTSS 1024(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
-	VBROADCASTSS 956(DI), Y2
+	VBROADCASTSS 1028(DI), Y2
 	VMULPS       (CX)(SI*1), Y2, Y3
 	VMULPS       32(CX)(SI*1), Y2, Y2
 	MOVQ         AX, R8
-	MOVQ         352(DI), R11
-	MOVQ         592(DI), R12
+	MOVQ         424(DI), R11
+	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells196:
+cells202:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y4
 	VBROADCASTSS 4(R11), Y5
@@ -5317,41 +5474,41 @@ cells196:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells196
+	JNZ          cells202
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
 	VMOVUPS      Y2, 32(CX)(SI*1)
 	ADDQ         $0x20, AX
 	ADDQ         $0x40, CX
-	MOVQ         176(DI), R8
+	MOVQ         184(DI), R8
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel194
+	JMP          panel200
 
-narrower195:
+narrower201:
 	TESTQ DI, DI
 	RET
 
 // func opScores3F16AVX2()
 // Requires: AVX, F16C, FMA3, MMX+
 TEXT ·opScores3F16AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   576(DI), AX
-	MOVQ   352(DI), CX
-	MOVQ   592(DI), DX
-	MOVQ   640(DI), BX
-	MOVQ   152(DI), SI
+	MOVQ   648(DI), AX
+	MOVQ   424(DI), CX
+	MOVQ   664(DI), DX
+	MOVQ   712(DI), BX
+	MOVQ   160(DI), SI
 	LEAQ   (SI)(SI*2), R8
-	MOVQ   200(DI), R9
+	MOVQ   208(DI), R9
 	LEAQ   (R9)(R9*2), R10
-	MOVQ   168(DI), R10
+	MOVQ   176(DI), R10
 	IMUL3Q $0x04, R10, R10
 
-cells197:
+cells203:
 	MOVQ   AX, R11
-	MOVQ   664(DI), R12
-	MOVQ   184(DI), R13
+	MOVQ   736(DI), R12
+	MOVQ   192(DI), R13
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -5365,7 +5522,7 @@ cells197:
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
 
-dims198:
+dims204:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	VMOVUPS     (R12), Y12
@@ -5410,7 +5567,7 @@ dims198:
 	ADDQ        $0x20, R11
 	ADDQ        $0x40, R12
 	SUBQ        $0x10, R13
-	JNZ         dims198
+	JNZ         dims204
 	VPERM2F128  $0x21, Y3, Y0, Y12
 	VBLENDPS    $0xf0, Y3, Y0, Y0
 	VADDPS      Y12, Y0, Y0
@@ -5448,46 +5605,46 @@ dims198:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x04, DX
-	JG          cells197
+	JG          cells203
 	TESTQ       DI, DI
 	RET
 
 // func opValues3F16AVX2()
 // Requires: AVX, F16C, FMA3, MMX+
 TEXT ·opValues3F16AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 584(DI), AX
-	MOVQ 688(DI), CX
-	MOVQ 192(DI), DX
-	MOVQ 648(DI), BX
-	MOVQ 208(DI), SI
-	MOVQ 160(DI), R9
-	MOVQ 160(DI), R10
+	MOVQ 656(DI), AX
+	MOVQ 760(DI), CX
+	MOVQ 200(DI), DX
+	MOVQ 720(DI), BX
+	MOVQ 216(DI), SI
+	MOVQ 168(DI), R9
+	MOVQ 168(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel199:
+panel205:
 	CMPQ         DX, $0x20
-	JLT          narrower200
-	VBROADCASTSS 952(DI), Y0
+	JLT          narrower206
+	VBROADCASTSS 1024(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
 	VMULPS       96(CX), Y0, Y0
-	VBROADCASTSS 956(DI), Y4
+	VBROADCASTSS 1028(DI), Y4
 	VMULPS       (CX)(SI*1), Y4, Y5
 	VMULPS       32(CX)(SI*1), Y4, Y6
 	VMULPS       64(CX)(SI*1), Y4, Y7
 	VMULPS       96(CX)(SI*1), Y4, Y4
-	VBROADCASTSS 960(DI), Y8
+	VBROADCASTSS 1032(DI), Y8
 	VMULPS       (CX)(SI*2), Y8, Y9
 	VMULPS       32(CX)(SI*2), Y8, Y10
 	VMULPS       64(CX)(SI*2), Y8, Y11
 	VMULPS       96(CX)(SI*2), Y8, Y8
 	MOVQ         AX, R8
-	MOVQ         352(DI), R11
-	MOVQ         592(DI), R12
+	MOVQ         424(DI), R11
+	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells201:
+cells207:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y12
 	VBROADCASTSS 4(R11), Y13
@@ -5512,7 +5669,7 @@ cells201:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells201
+	JNZ          cells207
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -5527,31 +5684,31 @@ cells201:
 	VMOVUPS      Y8, 96(CX)(SI*2)
 	ADDQ         $0x40, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         176(DI), R8
+	MOVQ         184(DI), R8
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel199
+	JMP          panel205
 
-narrower200:
-panel202:
+narrower206:
+panel208:
 	CMPQ         DX, $0x10
-	JLT          narrower203
-	VBROADCASTSS 952(DI), Y0
+	JLT          narrower209
+	VBROADCASTSS 1024(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
-	VBROADCASTSS 956(DI), Y2
+	VBROADCASTSS 1028(DI), Y2
 	VMULPS       (CX)(SI*1), Y2, Y3
 	VMULPS       32(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 960(DI), Y4
+	VBROADCASTSS 1032(DI), Y4
 	VMULPS       (CX)(SI*2), Y4, Y5
 	VMULPS       32(CX)(SI*2), Y4, Y4
 	MOVQ         AX, R8
-	MOVQ         352(DI), R11
-	MOVQ         592(DI), R12
+	MOVQ         424(DI), R11
+	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells204:
+cells210:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y6
 	VBROADCASTSS 4(R11), Y7
@@ -5568,7 +5725,7 @@ cells204:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells204
+	JNZ          cells210
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -5577,34 +5734,34 @@ cells204:
 	VMOVUPS      Y4, 32(CX)(SI*2)
 	ADDQ         $0x20, AX
 	ADDQ         $0x40, CX
-	MOVQ         176(DI), R8
+	MOVQ         184(DI), R8
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel202
+	JMP          panel208
 
-narrower203:
+narrower209:
 	TESTQ DI, DI
 	RET
 
 // func opScores4F16AVX2()
 // Requires: AVX, F16C, FMA3, MMX+
 TEXT ·opScores4F16AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   576(DI), AX
-	MOVQ   352(DI), CX
-	MOVQ   592(DI), DX
-	MOVQ   640(DI), BX
-	MOVQ   152(DI), SI
+	MOVQ   648(DI), AX
+	MOVQ   424(DI), CX
+	MOVQ   664(DI), DX
+	MOVQ   712(DI), BX
+	MOVQ   160(DI), SI
 	LEAQ   (SI)(SI*2), R8
-	MOVQ   200(DI), R8
+	MOVQ   208(DI), R8
 	LEAQ   (R8)(R8*2), R9
-	MOVQ   168(DI), R10
+	MOVQ   176(DI), R10
 	IMUL3Q $0x02, R10, R10
 
-cells205:
+cells211:
 	MOVQ   AX, R11
-	MOVQ   664(DI), R12
-	MOVQ   184(DI), R13
+	MOVQ   736(DI), R12
+	MOVQ   192(DI), R13
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -5614,7 +5771,7 @@ cells205:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims206:
+dims212:
 	PREFETCHT1  (BX)
 	VMOVUPS     (R12), Y8
 	VMOVUPS     (R12)(R8*1), Y9
@@ -5648,7 +5805,7 @@ dims206:
 	ADDQ        $0x20, R11
 	ADDQ        $0x40, R12
 	SUBQ        $0x10, R13
-	JNZ         dims206
+	JNZ         dims212
 	VPERM2F128  $0x21, Y4, Y0, Y8
 	VBLENDPS    $0xf0, Y4, Y0, Y0
 	VADDPS      Y8, Y0, Y0
@@ -5672,43 +5829,43 @@ dims206:
 	LEAQ        (AX)(SI*2), AX
 	ADDQ        $0x20, CX
 	SUBQ        $0x02, DX
-	JG          cells205
+	JG          cells211
 	TESTQ       DI, DI
 	RET
 
 // func opValues4F16AVX2()
 // Requires: AVX, F16C, FMA3, MMX+
 TEXT ·opValues4F16AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 584(DI), AX
-	MOVQ 688(DI), CX
-	MOVQ 192(DI), DX
-	MOVQ 648(DI), BX
-	MOVQ 208(DI), SI
-	MOVQ 160(DI), R9
-	MOVQ 160(DI), R10
+	MOVQ 656(DI), AX
+	MOVQ 760(DI), CX
+	MOVQ 200(DI), DX
+	MOVQ 720(DI), BX
+	MOVQ 216(DI), SI
+	MOVQ 168(DI), R9
+	MOVQ 168(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel207:
+panel213:
 	CMPQ         DX, $0x10
-	JLT          narrower208
-	VBROADCASTSS 952(DI), Y0
+	JLT          narrower214
+	VBROADCASTSS 1024(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
-	VBROADCASTSS 956(DI), Y2
+	VBROADCASTSS 1028(DI), Y2
 	VMULPS       (CX)(SI*1), Y2, Y3
 	VMULPS       32(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 960(DI), Y4
+	VBROADCASTSS 1032(DI), Y4
 	VMULPS       (CX)(SI*2), Y4, Y5
 	VMULPS       32(CX)(SI*2), Y4, Y4
-	VBROADCASTSS 964(DI), Y6
+	VBROADCASTSS 1036(DI), Y6
 	VMULPS       (CX)(R8*1), Y6, Y7
 	VMULPS       32(CX)(R8*1), Y6, Y6
 	MOVQ         AX, R11
-	MOVQ         352(DI), R12
-	MOVQ         592(DI), R13
+	MOVQ         424(DI), R12
+	MOVQ         664(DI), R13
 	MOVQ         BX, R14
 
-cells209:
+cells215:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Y8
 	VBROADCASTSS 4(R12), Y9
@@ -5728,7 +5885,7 @@ cells209:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells209
+	JNZ          cells215
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -5739,72 +5896,31 @@ cells209:
 	VMOVUPS      Y6, 32(CX)(R8*1)
 	ADDQ         $0x20, AX
 	ADDQ         $0x40, CX
-	MOVQ         176(DI), R11
+	MOVQ         184(DI), R11
 	IMUL3Q       $0x01, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x10, DX
-	JMP          panel207
+	JMP          panel213
 
-narrower208:
+narrower214:
 	TESTQ DI, DI
 	RET
 
 // func opExpandBF16AVX2()
 // Requires: AVX, AVX2, CMOV, MMX+
 TEXT ·opExpandBF16AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    552(DI), AX
-	MOVQ    392(DI), CX
-	MOVQ    392(DI), DX
-	MOVQ    592(DI), BX
-	CMPQ    480(DI), $0x00
-	CMOVQNE 640(DI), DX
-	MOVQ    CX, 576(DI)
-	IMULQ   184(DI), BX
-
-loop210:
-	SUBQ       $0x20, BX
-	JLT        rest211
-	PREFETCHT1 (DX)
-	ADDQ       $0x40, DX
-	VPMOVZXWD  (AX), Y0
-	VPSLLD     $0x10, Y0, Y0
-	VMOVUPS    Y0, (CX)
-	VPMOVZXWD  16(AX), Y0
-	VPSLLD     $0x10, Y0, Y0
-	VMOVUPS    Y0, 32(CX)
-	VPMOVZXWD  32(AX), Y0
-	VPSLLD     $0x10, Y0, Y0
-	VMOVUPS    Y0, 64(CX)
-	VPMOVZXWD  48(AX), Y0
-	VPSLLD     $0x10, Y0, Y0
-	VMOVUPS    Y0, 96(CX)
-	ADDQ       $0x40, AX
-	ADDQ       $0x00000080, CX
-	JMP        loop210
-
-rest211:
-	CMPQ      BX, $-16
-	JNE       done212
-	VPMOVZXWD (AX), Y0
-	VPSLLD    $0x10, Y0, Y0
-	VMOVUPS   Y0, (CX)
-	VPMOVZXWD 16(AX), Y0
-	VPSLLD    $0x10, Y0, Y0
-	VMOVUPS   Y0, 32(CX)
-
-done212:
-	MOVQ    560(DI), AX
-	MOVQ    400(DI), CX
-	MOVQ    400(DI), DX
-	MOVQ    592(DI), BX
-	CMPQ    480(DI), $0x00
-	CMOVQNE 648(DI), DX
-	MOVQ    CX, 584(DI)
+	MOVQ    624(DI), AX
+	MOVQ    464(DI), CX
+	MOVQ    464(DI), DX
+	MOVQ    664(DI), BX
+	CMPQ    552(DI), $0x00
+	CMOVQNE 712(DI), DX
+	MOVQ    CX, 648(DI)
 	IMULQ   192(DI), BX
 
-loop213:
+loop216:
 	SUBQ       $0x20, BX
-	JLT        rest214
+	JLT        rest217
 	PREFETCHT1 (DX)
 	ADDQ       $0x40, DX
 	VPMOVZXWD  (AX), Y0
@@ -5821,11 +5937,11 @@ loop213:
 	VMOVUPS    Y0, 96(CX)
 	ADDQ       $0x40, AX
 	ADDQ       $0x00000080, CX
-	JMP        loop213
+	JMP        loop216
 
-rest214:
+rest217:
 	CMPQ      BX, $-16
-	JNE       done215
+	JNE       done218
 	VPMOVZXWD (AX), Y0
 	VPSLLD    $0x10, Y0, Y0
 	VMOVUPS   Y0, (CX)
@@ -5833,80 +5949,64 @@ rest214:
 	VPSLLD    $0x10, Y0, Y0
 	VMOVUPS   Y0, 32(CX)
 
-done215:
+done218:
+	MOVQ    632(DI), AX
+	MOVQ    472(DI), CX
+	MOVQ    472(DI), DX
+	MOVQ    664(DI), BX
+	CMPQ    552(DI), $0x00
+	CMOVQNE 720(DI), DX
+	MOVQ    CX, 656(DI)
+	IMULQ   200(DI), BX
+
+loop219:
+	SUBQ       $0x20, BX
+	JLT        rest220
+	PREFETCHT1 (DX)
+	ADDQ       $0x40, DX
+	VPMOVZXWD  (AX), Y0
+	VPSLLD     $0x10, Y0, Y0
+	VMOVUPS    Y0, (CX)
+	VPMOVZXWD  16(AX), Y0
+	VPSLLD     $0x10, Y0, Y0
+	VMOVUPS    Y0, 32(CX)
+	VPMOVZXWD  32(AX), Y0
+	VPSLLD     $0x10, Y0, Y0
+	VMOVUPS    Y0, 64(CX)
+	VPMOVZXWD  48(AX), Y0
+	VPSLLD     $0x10, Y0, Y0
+	VMOVUPS    Y0, 96(CX)
+	ADDQ       $0x40, AX
+	ADDQ       $0x00000080, CX
+	JMP        loop219
+
+rest220:
+	CMPQ      BX, $-16
+	JNE       done221
+	VPMOVZXWD (AX), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VMOVUPS   Y0, (CX)
+	VPMOVZXWD 16(AX), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VMOVUPS   Y0, 32(CX)
+
+done221:
 	TESTQ DI, DI
 	RET
 
 // func opGatherBF16AVX2()
 // Requires: AVX, AVX2, BMI, MMX+
 TEXT ·opGatherBF16AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  440(DI), AX
-	MOVQ  624(DI), CX
-	MOVQ  632(DI), DX
-	MOVQ  280(DI), BX
-	IMULQ 136(DI), AX
+	MOVQ  512(DI), AX
+	MOVQ  696(DI), CX
+	MOVQ  704(DI), DX
+	MOVQ  288(DI), BX
+	IMULQ 144(DI), AX
 	ADDQ  88(DI), AX
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed216:
-	TZCNTQ  DX, SI
-	BLSRQ   DX, DX
-	MOVLQSX (CX)(SI*4), R9
-	IMULQ   152(DI), R9
-	ADDQ    AX, R9
-	MOVLQSX (BX)(SI*4), R10
-	IMULQ   152(DI), R10
-	ADDQ    AX, R10
-	MOVQ    184(DI), R11
-	MOVQ    200(DI), R8
-	IMULQ   SI, R8
-	ADDQ    392(DI), R8
-
-loop217:
-	SUBQ       $0x20, R11
-	JLT        rest218
-	PREFETCHT1 (R10)
-	ADDQ       $0x40, R10
-	VPMOVZXWD  (R9), Y0
-	VPSLLD     $0x10, Y0, Y0
-	VMOVUPS    Y0, (R8)
-	VPMOVZXWD  16(R9), Y0
-	VPSLLD     $0x10, Y0, Y0
-	VMOVUPS    Y0, 32(R8)
-	VPMOVZXWD  32(R9), Y0
-	VPSLLD     $0x10, Y0, Y0
-	VMOVUPS    Y0, 64(R8)
-	VPMOVZXWD  48(R9), Y0
-	VPSLLD     $0x10, Y0, Y0
-	VMOVUPS    Y0, 96(R8)
-	ADDQ       $0x40, R9
-	ADDQ       $0x00000080, R8
-	JMP        loop217
-
-rest218:
-	CMPQ      R11, $-16
-	JNE       done219
-	VPMOVZXWD (R9), Y0
-	VPSLLD    $0x10, Y0, Y0
-	VMOVUPS   Y0, (R8)
-	VPMOVZXWD 16(R9), Y0
-	VPSLLD    $0x10, Y0, Y0
-	VMOVUPS   Y0, 32(R8)
-
-done219:
-	TESTQ DX, DX
-	JNZ   listed216
-	MOVQ  440(DI), AX
-	MOVQ  624(DI), CX
-	MOVQ  632(DI), DX
-	MOVQ  280(DI), BX
-	IMULQ 144(DI), AX
-	ADDQ  96(DI), AX
-	SHLQ  $0x02, BX
-	ADDQ  CX, BX
-
-listed220:
+listed222:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -5918,11 +6018,11 @@ listed220:
 	MOVQ    192(DI), R11
 	MOVQ    208(DI), R8
 	IMULQ   SI, R8
-	ADDQ    400(DI), R8
+	ADDQ    464(DI), R8
 
-loop221:
+loop223:
 	SUBQ       $0x20, R11
-	JLT        rest222
+	JLT        rest224
 	PREFETCHT1 (R10)
 	ADDQ       $0x40, R10
 	VPMOVZXWD  (R9), Y0
@@ -5939,11 +6039,11 @@ loop221:
 	VMOVUPS    Y0, 96(R8)
 	ADDQ       $0x40, R9
 	ADDQ       $0x00000080, R8
-	JMP        loop221
+	JMP        loop223
 
-rest222:
+rest224:
 	CMPQ      R11, $-16
-	JNE       done223
+	JNE       done225
 	VPMOVZXWD (R9), Y0
 	VPSLLD    $0x10, Y0, Y0
 	VMOVUPS   Y0, (R8)
@@ -5951,64 +6051,84 @@ rest222:
 	VPSLLD    $0x10, Y0, Y0
 	VMOVUPS   Y0, 32(R8)
 
-done223:
+done225:
 	TESTQ DX, DX
-	JNZ   listed220
+	JNZ   listed222
+	MOVQ  512(DI), AX
+	MOVQ  696(DI), CX
+	MOVQ  704(DI), DX
+	MOVQ  288(DI), BX
+	IMULQ 152(DI), AX
+	ADDQ  96(DI), AX
+	SHLQ  $0x02, BX
+	ADDQ  CX, BX
+
+listed226:
+	TZCNTQ  DX, SI
+	BLSRQ   DX, DX
+	MOVLQSX (CX)(SI*4), R9
+	IMULQ   168(DI), R9
+	ADDQ    AX, R9
+	MOVLQSX (BX)(SI*4), R10
+	IMULQ   168(DI), R10
+	ADDQ    AX, R10
+	MOVQ    200(DI), R11
+	MOVQ    216(DI), R8
+	IMULQ   SI, R8
+	ADDQ    472(DI), R8
+
+loop227:
+	SUBQ       $0x20, R11
+	JLT        rest228
+	PREFETCHT1 (R10)
+	ADDQ       $0x40, R10
+	VPMOVZXWD  (R9), Y0
+	VPSLLD     $0x10, Y0, Y0
+	VMOVUPS    Y0, (R8)
+	VPMOVZXWD  16(R9), Y0
+	VPSLLD     $0x10, Y0, Y0
+	VMOVUPS    Y0, 32(R8)
+	VPMOVZXWD  32(R9), Y0
+	VPSLLD     $0x10, Y0, Y0
+	VMOVUPS    Y0, 64(R8)
+	VPMOVZXWD  48(R9), Y0
+	VPSLLD     $0x10, Y0, Y0
+	VMOVUPS    Y0, 96(R8)
+	ADDQ       $0x40, R9
+	ADDQ       $0x00000080, R8
+	JMP        loop227
+
+rest228:
+	CMPQ      R11, $-16
+	JNE       done229
+	VPMOVZXWD (R9), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VMOVUPS   Y0, (R8)
+	VPMOVZXWD 16(R9), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VMOVUPS   Y0, 32(R8)
+
+done229:
+	TESTQ DX, DX
+	JNZ   listed226
 	TESTQ DI, DI
 	RET
 
 // func opExpandQ8_0AVX2()
 // Requires: AVX, AVX2, CMOV, F16C, MMX+
 TEXT ·opExpandQ8_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    552(DI), AX
-	MOVQ    392(DI), CX
-	MOVQ    392(DI), DX
-	MOVQ    592(DI), BX
-	CMPQ    480(DI), $0x00
-	CMOVQNE 640(DI), DX
-	MOVQ    CX, 576(DI)
-	IMULQ   184(DI), BX
-
-loop224:
-	SUBQ         $0x20, BX
-	JLT          rest225
-	PREFETCHT1   (DX)
-	ADDQ         $0x22, DX
-	VPBROADCASTW (AX), X0
-	VCVTPH2PS    X0, Y0
-	VPMOVSXBD    2(AX), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, (CX)
-	VPMOVSXBD    10(AX), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, 32(CX)
-	VPMOVSXBD    18(AX), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, 64(CX)
-	VPMOVSXBD    26(AX), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, 96(CX)
-	ADDQ         $0x22, AX
-	ADDQ         $0x00000080, CX
-	JMP          loop224
-
-rest225:
-	MOVQ    560(DI), AX
-	MOVQ    400(DI), CX
-	MOVQ    400(DI), DX
-	MOVQ    592(DI), BX
-	CMPQ    480(DI), $0x00
-	CMOVQNE 648(DI), DX
-	MOVQ    CX, 584(DI)
+	MOVQ    624(DI), AX
+	MOVQ    464(DI), CX
+	MOVQ    464(DI), DX
+	MOVQ    664(DI), BX
+	CMPQ    552(DI), $0x00
+	CMOVQNE 712(DI), DX
+	MOVQ    CX, 648(DI)
 	IMULQ   192(DI), BX
 
-loop227:
+loop230:
 	SUBQ         $0x20, BX
-	JLT          rest228
+	JLT          rest231
 	PREFETCHT1   (DX)
 	ADDQ         $0x22, DX
 	VPBROADCASTW (AX), X0
@@ -6031,78 +6151,62 @@ loop227:
 	VMOVUPS      Y1, 96(CX)
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, CX
-	JMP          loop227
+	JMP          loop230
 
-rest228:
+rest231:
+	MOVQ    632(DI), AX
+	MOVQ    472(DI), CX
+	MOVQ    472(DI), DX
+	MOVQ    664(DI), BX
+	CMPQ    552(DI), $0x00
+	CMOVQNE 720(DI), DX
+	MOVQ    CX, 656(DI)
+	IMULQ   200(DI), BX
+
+loop233:
+	SUBQ         $0x20, BX
+	JLT          rest234
+	PREFETCHT1   (DX)
+	ADDQ         $0x22, DX
+	VPBROADCASTW (AX), X0
+	VCVTPH2PS    X0, Y0
+	VPMOVSXBD    2(AX), Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, (CX)
+	VPMOVSXBD    10(AX), Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 32(CX)
+	VPMOVSXBD    18(AX), Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 64(CX)
+	VPMOVSXBD    26(AX), Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 96(CX)
+	ADDQ         $0x22, AX
+	ADDQ         $0x00000080, CX
+	JMP          loop233
+
+rest234:
 	TESTQ DI, DI
 	RET
 
 // func opGatherQ8_0AVX2()
 // Requires: AVX, AVX2, BMI, F16C, MMX+
 TEXT ·opGatherQ8_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  440(DI), AX
-	MOVQ  624(DI), CX
-	MOVQ  632(DI), DX
-	MOVQ  280(DI), BX
-	IMULQ 136(DI), AX
+	MOVQ  512(DI), AX
+	MOVQ  696(DI), CX
+	MOVQ  704(DI), DX
+	MOVQ  288(DI), BX
+	IMULQ 144(DI), AX
 	ADDQ  88(DI), AX
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed230:
-	TZCNTQ  DX, SI
-	BLSRQ   DX, DX
-	MOVLQSX (CX)(SI*4), R9
-	IMULQ   152(DI), R9
-	ADDQ    AX, R9
-	MOVLQSX (BX)(SI*4), R10
-	IMULQ   152(DI), R10
-	ADDQ    AX, R10
-	MOVQ    184(DI), R11
-	MOVQ    200(DI), R8
-	IMULQ   SI, R8
-	ADDQ    392(DI), R8
-
-loop231:
-	SUBQ         $0x20, R11
-	JLT          rest232
-	PREFETCHT1   (R10)
-	ADDQ         $0x22, R10
-	VPBROADCASTW (R9), X0
-	VCVTPH2PS    X0, Y0
-	VPMOVSXBD    2(R9), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, (R8)
-	VPMOVSXBD    10(R9), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, 32(R8)
-	VPMOVSXBD    18(R9), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, 64(R8)
-	VPMOVSXBD    26(R9), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, 96(R8)
-	ADDQ         $0x22, R9
-	ADDQ         $0x00000080, R8
-	JMP          loop231
-
-rest232:
-	TESTQ DX, DX
-	JNZ   listed230
-	MOVQ  440(DI), AX
-	MOVQ  624(DI), CX
-	MOVQ  632(DI), DX
-	MOVQ  280(DI), BX
-	IMULQ 144(DI), AX
-	ADDQ  96(DI), AX
-	SHLQ  $0x02, BX
-	ADDQ  CX, BX
-
-listed234:
+listed236:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -6114,11 +6218,11 @@ listed234:
 	MOVQ    192(DI), R11
 	MOVQ    208(DI), R8
 	IMULQ   SI, R8
-	ADDQ    400(DI), R8
+	ADDQ    464(DI), R8
 
-loop235:
+loop237:
 	SUBQ         $0x20, R11
-	JLT          rest236
+	JLT          rest238
 	PREFETCHT1   (R10)
 	ADDQ         $0x22, R10
 	VPBROADCASTW (R9), X0
@@ -6141,32 +6245,85 @@ loop235:
 	VMOVUPS      Y1, 96(R8)
 	ADDQ         $0x22, R9
 	ADDQ         $0x00000080, R8
-	JMP          loop235
+	JMP          loop237
 
-rest236:
+rest238:
 	TESTQ DX, DX
-	JNZ   listed234
+	JNZ   listed236
+	MOVQ  512(DI), AX
+	MOVQ  696(DI), CX
+	MOVQ  704(DI), DX
+	MOVQ  288(DI), BX
+	IMULQ 152(DI), AX
+	ADDQ  96(DI), AX
+	SHLQ  $0x02, BX
+	ADDQ  CX, BX
+
+listed240:
+	TZCNTQ  DX, SI
+	BLSRQ   DX, DX
+	MOVLQSX (CX)(SI*4), R9
+	IMULQ   168(DI), R9
+	ADDQ    AX, R9
+	MOVLQSX (BX)(SI*4), R10
+	IMULQ   168(DI), R10
+	ADDQ    AX, R10
+	MOVQ    200(DI), R11
+	MOVQ    216(DI), R8
+	IMULQ   SI, R8
+	ADDQ    472(DI), R8
+
+loop241:
+	SUBQ         $0x20, R11
+	JLT          rest242
+	PREFETCHT1   (R10)
+	ADDQ         $0x22, R10
+	VPBROADCASTW (R9), X0
+	VCVTPH2PS    X0, Y0
+	VPMOVSXBD    2(R9), Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, (R8)
+	VPMOVSXBD    10(R9), Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 32(R8)
+	VPMOVSXBD    18(R9), Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 64(R8)
+	VPMOVSXBD    26(R9), Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 96(R8)
+	ADDQ         $0x22, R9
+	ADDQ         $0x00000080, R8
+	JMP          loop241
+
+rest242:
+	TESTQ DX, DX
+	JNZ   listed240
 	TESTQ DI, DI
 	RET
 
 // func opScores1Q8_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opScores1Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   576(DI), AX
-	MOVQ   352(DI), CX
-	MOVQ   592(DI), DX
-	MOVQ   640(DI), BX
-	MOVQ   152(DI), SI
+	MOVQ   648(DI), AX
+	MOVQ   424(DI), CX
+	MOVQ   664(DI), DX
+	MOVQ   712(DI), BX
+	MOVQ   160(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	LEAQ   (SI)(SI*4), R9
 	LEAQ   (SI)(R8*2), R10
-	MOVQ   168(DI), R11
+	MOVQ   176(DI), R11
 	IMUL3Q $0x10, R11, R11
 
-cells238:
+cells244:
 	MOVQ   AX, R12
-	MOVQ   664(DI), R13
-	MOVQ   184(DI), R14
+	MOVQ   736(DI), R13
+	MOVQ   192(DI), R14
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -6176,7 +6333,7 @@ cells238:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims239:
+dims245:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -6330,7 +6487,7 @@ dims239:
 	ADDQ         $0x22, R12
 	ADDQ         $0x00000080, R13
 	SUBQ         $0x20, R14
-	JNZ          dims239
+	JNZ          dims245
 	VPERM2F128   $0x21, Y4, Y0, Y8
 	VBLENDPS     $0xf0, Y4, Y0, Y0
 	VADDPS       Y8, Y0, Y0
@@ -6354,26 +6511,26 @@ dims239:
 	LEAQ         (AX)(SI*8), AX
 	ADDQ         $0x20, CX
 	SUBQ         $0x08, DX
-	JG           cells238
+	JG           cells244
 	TESTQ        DI, DI
 	RET
 
 // func opValues1Q8_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opValues1Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 584(DI), AX
-	MOVQ 688(DI), CX
-	MOVQ 192(DI), DX
-	MOVQ 648(DI), BX
-	MOVQ 208(DI), SI
-	MOVQ 160(DI), R8
-	MOVQ 160(DI), R9
+	MOVQ 656(DI), AX
+	MOVQ 760(DI), CX
+	MOVQ 200(DI), DX
+	MOVQ 720(DI), BX
+	MOVQ 216(DI), SI
+	MOVQ 168(DI), R8
+	MOVQ 168(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel240:
+panel246:
 	CMPQ         DX, $0x40
-	JLT          narrower241
-	VBROADCASTSS 952(DI), Y0
+	JLT          narrower247
+	VBROADCASTSS 1024(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
@@ -6383,11 +6540,11 @@ panel240:
 	VMULPS       192(CX), Y0, Y7
 	VMULPS       224(CX), Y0, Y0
 	MOVQ         AX, SI
-	MOVQ         352(DI), R10
-	MOVQ         592(DI), R11
+	MOVQ         424(DI), R10
+	MOVQ         664(DI), R11
 	MOVQ         BX, R12
 
-cells242:
+cells248:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	VBROADCASTSS (R10), Y8
@@ -6431,7 +6588,7 @@ cells242:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells242
+	JNZ          cells248
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -6442,27 +6599,27 @@ cells242:
 	VMOVUPS      Y0, 224(CX)
 	ADDQ         $0x44, AX
 	ADDQ         $0x00000100, CX
-	MOVQ         176(DI), SI
+	MOVQ         184(DI), SI
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel240
+	JMP          panel246
 
-narrower241:
-panel243:
+narrower247:
+panel249:
 	CMPQ         DX, $0x20
-	JLT          narrower244
-	VBROADCASTSS 952(DI), Y0
+	JLT          narrower250
+	VBROADCASTSS 1024(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
 	VMULPS       96(CX), Y0, Y0
 	MOVQ         AX, SI
-	MOVQ         352(DI), R10
-	MOVQ         592(DI), R11
+	MOVQ         424(DI), R10
+	MOVQ         664(DI), R11
 	MOVQ         BX, R12
 
-cells245:
+cells251:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Y4
 	VPBROADCASTW (SI), X5
@@ -6487,41 +6644,41 @@ cells245:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells245
+	JNZ          cells251
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
 	VMOVUPS      Y0, 96(CX)
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         176(DI), SI
+	MOVQ         184(DI), SI
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel243
+	JMP          panel249
 
-narrower244:
+narrower250:
 	TESTQ DI, DI
 	RET
 
 // func opScores2Q8_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opScores2Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   576(DI), AX
-	MOVQ   352(DI), CX
-	MOVQ   592(DI), DX
-	MOVQ   640(DI), BX
-	MOVQ   152(DI), SI
+	MOVQ   648(DI), AX
+	MOVQ   424(DI), CX
+	MOVQ   664(DI), DX
+	MOVQ   712(DI), BX
+	MOVQ   160(DI), SI
 	LEAQ   (SI)(SI*2), R8
-	MOVQ   200(DI), R9
+	MOVQ   208(DI), R9
 	LEAQ   (R9)(R9*2), R10
-	MOVQ   168(DI), R10
+	MOVQ   176(DI), R10
 	IMUL3Q $0x08, R10, R10
 
-cells246:
+cells252:
 	MOVQ   AX, R11
-	MOVQ   664(DI), R12
-	MOVQ   184(DI), R13
+	MOVQ   736(DI), R12
+	MOVQ   192(DI), R13
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -6531,7 +6688,7 @@ cells246:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims247:
+dims253:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -6627,7 +6784,7 @@ dims247:
 	ADDQ         $0x22, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims247
+	JNZ          dims253
 	VPERM2F128   $0x21, Y4, Y0, Y8
 	VBLENDPS     $0xf0, Y4, Y0, Y0
 	VADDPS       Y8, Y0, Y0
@@ -6651,41 +6808,41 @@ dims247:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x20, CX
 	SUBQ         $0x04, DX
-	JG           cells246
+	JG           cells252
 	TESTQ        DI, DI
 	RET
 
 // func opValues2Q8_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opValues2Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 584(DI), AX
-	MOVQ 688(DI), CX
-	MOVQ 192(DI), DX
-	MOVQ 648(DI), BX
-	MOVQ 208(DI), SI
-	MOVQ 160(DI), R9
-	MOVQ 160(DI), R10
+	MOVQ 656(DI), AX
+	MOVQ 760(DI), CX
+	MOVQ 200(DI), DX
+	MOVQ 720(DI), BX
+	MOVQ 216(DI), SI
+	MOVQ 168(DI), R9
+	MOVQ 168(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel248:
+panel254:
 	CMPQ         DX, $0x20
-	JLT          narrower249
-	VBROADCASTSS 952(DI), Y0
+	JLT          narrower255
+	VBROADCASTSS 1024(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
 	VMULPS       96(CX), Y0, Y0
-	VBROADCASTSS 956(DI), Y4
+	VBROADCASTSS 1028(DI), Y4
 	VMULPS       (CX)(SI*1), Y4, Y5
 	VMULPS       32(CX)(SI*1), Y4, Y6
 	VMULPS       64(CX)(SI*1), Y4, Y7
 	VMULPS       96(CX)(SI*1), Y4, Y4
 	MOVQ         AX, R8
-	MOVQ         352(DI), R11
-	MOVQ         592(DI), R12
+	MOVQ         424(DI), R11
+	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells250:
+cells256:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y8
 	VBROADCASTSS 4(R11), Y9
@@ -6715,7 +6872,7 @@ cells250:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells250
+	JNZ          cells256
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -6726,34 +6883,34 @@ cells250:
 	VMOVUPS      Y4, 96(CX)(SI*1)
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         176(DI), R8
+	MOVQ         184(DI), R8
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel248
+	JMP          panel254
 
-narrower249:
+narrower255:
 	TESTQ DI, DI
 	RET
 
 // func opScores3Q8_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opScores3Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   576(DI), AX
-	MOVQ   352(DI), CX
-	MOVQ   592(DI), DX
-	MOVQ   640(DI), BX
-	MOVQ   152(DI), SI
+	MOVQ   648(DI), AX
+	MOVQ   424(DI), CX
+	MOVQ   664(DI), DX
+	MOVQ   712(DI), BX
+	MOVQ   160(DI), SI
 	LEAQ   (SI)(SI*2), R8
-	MOVQ   200(DI), R9
+	MOVQ   208(DI), R9
 	LEAQ   (R9)(R9*2), R10
-	MOVQ   168(DI), R10
+	MOVQ   176(DI), R10
 	IMUL3Q $0x08, R10, R10
 
-cells251:
+cells257:
 	MOVQ   AX, R11
-	MOVQ   664(DI), R12
-	MOVQ   184(DI), R13
+	MOVQ   736(DI), R12
+	MOVQ   192(DI), R13
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -6767,7 +6924,7 @@ cells251:
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
 
-dims252:
+dims258:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -6879,7 +7036,7 @@ dims252:
 	ADDQ         $0x22, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims252
+	JNZ          dims258
 	VPERM2F128   $0x21, Y3, Y0, Y12
 	VBLENDPS     $0xf0, Y3, Y0, Y0
 	VADDPS       Y12, Y0, Y0
@@ -6917,40 +7074,40 @@ dims252:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x04, DX
-	JG           cells251
+	JG           cells257
 	TESTQ        DI, DI
 	RET
 
 // func opValues3Q8_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opValues3Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 584(DI), AX
-	MOVQ 688(DI), CX
-	MOVQ 192(DI), DX
-	MOVQ 648(DI), BX
-	MOVQ 208(DI), SI
-	MOVQ 160(DI), R9
-	MOVQ 160(DI), R10
+	MOVQ 656(DI), AX
+	MOVQ 760(DI), CX
+	MOVQ 200(DI), DX
+	MOVQ 720(DI), BX
+	MOVQ 216(DI), SI
+	MOVQ 168(DI), R9
+	MOVQ 168(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel253:
+panel259:
 	CMPQ         DX, $0x20
-	JLT          narrower254
-	VBROADCASTSS 952(DI), Y0
+	JLT          narrower260
+	VBROADCASTSS 1024(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
-	VBROADCASTSS 956(DI), Y2
+	VBROADCASTSS 1028(DI), Y2
 	VMULPS       (CX)(SI*1), Y2, Y3
 	VMULPS       32(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 960(DI), Y4
+	VBROADCASTSS 1032(DI), Y4
 	VMULPS       (CX)(SI*2), Y4, Y5
 	VMULPS       32(CX)(SI*2), Y4, Y4
 	MOVQ         AX, R8
-	MOVQ         352(DI), R11
-	MOVQ         592(DI), R12
+	MOVQ         424(DI), R11
+	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells255:
+cells261:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y6
 	VBROADCASTSS 4(R11), Y7
@@ -6973,28 +7130,28 @@ cells255:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells255
+	JNZ          cells261
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
 	VMOVUPS      Y2, 32(CX)(SI*1)
 	VMOVUPS      Y5, (CX)(SI*2)
 	VMOVUPS      Y4, 32(CX)(SI*2)
-	VBROADCASTSS 952(DI), Y0
+	VBROADCASTSS 1024(DI), Y0
 	VMULPS       64(CX), Y0, Y1
 	VMULPS       96(CX), Y0, Y0
-	VBROADCASTSS 956(DI), Y2
+	VBROADCASTSS 1028(DI), Y2
 	VMULPS       64(CX)(SI*1), Y2, Y3
 	VMULPS       96(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 960(DI), Y4
+	VBROADCASTSS 1032(DI), Y4
 	VMULPS       64(CX)(SI*2), Y4, Y5
 	VMULPS       96(CX)(SI*2), Y4, Y4
 	MOVQ         AX, R8
-	MOVQ         352(DI), R11
-	MOVQ         592(DI), R12
+	MOVQ         424(DI), R11
+	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells256:
+cells262:
 	VBROADCASTSS (R11), Y6
 	VBROADCASTSS 4(R11), Y7
 	VBROADCASTSS 8(R11), Y8
@@ -7015,7 +7172,7 @@ cells256:
 	ADDQ         R9, R8
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells256
+	JNZ          cells262
 	VMOVUPS      Y1, 64(CX)
 	VMOVUPS      Y0, 96(CX)
 	VMOVUPS      Y3, 64(CX)(SI*1)
@@ -7024,34 +7181,34 @@ cells256:
 	VMOVUPS      Y4, 96(CX)(SI*2)
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         176(DI), R8
+	MOVQ         184(DI), R8
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel253
+	JMP          panel259
 
-narrower254:
+narrower260:
 	TESTQ DI, DI
 	RET
 
 // func opScores4Q8_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opScores4Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   576(DI), AX
-	MOVQ   352(DI), CX
-	MOVQ   592(DI), DX
-	MOVQ   640(DI), BX
-	MOVQ   152(DI), SI
+	MOVQ   648(DI), AX
+	MOVQ   424(DI), CX
+	MOVQ   664(DI), DX
+	MOVQ   712(DI), BX
+	MOVQ   160(DI), SI
 	LEAQ   (SI)(SI*2), R8
-	MOVQ   200(DI), R8
+	MOVQ   208(DI), R8
 	LEAQ   (R8)(R8*2), R9
-	MOVQ   168(DI), R10
+	MOVQ   176(DI), R10
 	IMUL3Q $0x04, R10, R10
 
-cells257:
+cells263:
 	MOVQ   AX, R11
-	MOVQ   664(DI), R12
-	MOVQ   184(DI), R13
+	MOVQ   736(DI), R12
+	MOVQ   192(DI), R13
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -7061,7 +7218,7 @@ cells257:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims258:
+dims264:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	VPBROADCASTW (R11), X8
@@ -7128,7 +7285,7 @@ dims258:
 	ADDQ         $0x22, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims258
+	JNZ          dims264
 	VPERM2F128   $0x21, Y4, Y0, Y8
 	VBLENDPS     $0xf0, Y4, Y0, Y0
 	VADDPS       Y8, Y0, Y0
@@ -7152,43 +7309,43 @@ dims258:
 	LEAQ         (AX)(SI*2), AX
 	ADDQ         $0x20, CX
 	SUBQ         $0x02, DX
-	JG           cells257
+	JG           cells263
 	TESTQ        DI, DI
 	RET
 
 // func opValues4Q8_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opValues4Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 584(DI), AX
-	MOVQ 688(DI), CX
-	MOVQ 192(DI), DX
-	MOVQ 648(DI), BX
-	MOVQ 208(DI), SI
-	MOVQ 160(DI), R9
-	MOVQ 160(DI), R10
+	MOVQ 656(DI), AX
+	MOVQ 760(DI), CX
+	MOVQ 200(DI), DX
+	MOVQ 720(DI), BX
+	MOVQ 216(DI), SI
+	MOVQ 168(DI), R9
+	MOVQ 168(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel259:
+panel265:
 	CMPQ         DX, $0x20
-	JLT          narrower260
-	VBROADCASTSS 952(DI), Y0
+	JLT          narrower266
+	VBROADCASTSS 1024(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
-	VBROADCASTSS 956(DI), Y2
+	VBROADCASTSS 1028(DI), Y2
 	VMULPS       (CX)(SI*1), Y2, Y3
 	VMULPS       32(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 960(DI), Y4
+	VBROADCASTSS 1032(DI), Y4
 	VMULPS       (CX)(SI*2), Y4, Y5
 	VMULPS       32(CX)(SI*2), Y4, Y4
-	VBROADCASTSS 964(DI), Y6
+	VBROADCASTSS 1036(DI), Y6
 	VMULPS       (CX)(R8*1), Y6, Y7
 	VMULPS       32(CX)(R8*1), Y6, Y6
 	MOVQ         AX, R11
-	MOVQ         352(DI), R12
-	MOVQ         592(DI), R13
+	MOVQ         424(DI), R12
+	MOVQ         664(DI), R13
 	MOVQ         BX, R14
 
-cells261:
+cells267:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Y8
 	VBROADCASTSS 4(R12), Y9
@@ -7214,7 +7371,7 @@ cells261:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells261
+	JNZ          cells267
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -7223,24 +7380,24 @@ cells261:
 	VMOVUPS      Y4, 32(CX)(SI*2)
 	VMOVUPS      Y7, (CX)(R8*1)
 	VMOVUPS      Y6, 32(CX)(R8*1)
-	VBROADCASTSS 952(DI), Y0
+	VBROADCASTSS 1024(DI), Y0
 	VMULPS       64(CX), Y0, Y1
 	VMULPS       96(CX), Y0, Y0
-	VBROADCASTSS 956(DI), Y2
+	VBROADCASTSS 1028(DI), Y2
 	VMULPS       64(CX)(SI*1), Y2, Y3
 	VMULPS       96(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 960(DI), Y4
+	VBROADCASTSS 1032(DI), Y4
 	VMULPS       64(CX)(SI*2), Y4, Y5
 	VMULPS       96(CX)(SI*2), Y4, Y4
-	VBROADCASTSS 964(DI), Y6
+	VBROADCASTSS 1036(DI), Y6
 	VMULPS       64(CX)(R8*1), Y6, Y7
 	VMULPS       96(CX)(R8*1), Y6, Y6
 	MOVQ         AX, R11
-	MOVQ         352(DI), R12
-	MOVQ         592(DI), R13
+	MOVQ         424(DI), R12
+	MOVQ         664(DI), R13
 	MOVQ         BX, R14
 
-cells262:
+cells268:
 	VBROADCASTSS (R12), Y8
 	VBROADCASTSS 4(R12), Y9
 	VBROADCASTSS 8(R12), Y10
@@ -7264,7 +7421,7 @@ cells262:
 	ADDQ         R9, R11
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells262
+	JNZ          cells268
 	VMOVUPS      Y1, 64(CX)
 	VMOVUPS      Y0, 96(CX)
 	VMOVUPS      Y3, 64(CX)(SI*1)
@@ -7275,73 +7432,31 @@ cells262:
 	VMOVUPS      Y6, 96(CX)(R8*1)
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         176(DI), R11
+	MOVQ         184(DI), R11
 	IMUL3Q       $0x02, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x20, DX
-	JMP          panel259
+	JMP          panel265
 
-narrower260:
+narrower266:
 	TESTQ DI, DI
 	RET
 
 // func opExpandQ4_0AVX2()
 // Requires: AVX, AVX2, CMOV, F16C, FMA3, MMX+
 TEXT ·opExpandQ4_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    552(DI), AX
-	MOVQ    392(DI), CX
-	MOVQ    392(DI), DX
-	MOVQ    592(DI), BX
-	CMPQ    480(DI), $0x00
-	CMOVQNE 640(DI), DX
-	MOVQ    CX, 576(DI)
-	IMULQ   184(DI), BX
-
-loop263:
-	SUBQ         $0x20, BX
-	JLT          rest264
-	PREFETCHT1   (DX)
-	ADDQ         $0x12, DX
-	VPBROADCASTW (AX), X0
-	VCVTPH2PS    X0, Y0
-	VMULPS       minus8<>+0(SB), Y0, Y1
-	VPMOVZXBD    2(AX), Y2
-	VPAND        nibble<>+0(SB), Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VFMADD213PS  Y1, Y0, Y2
-	VMOVUPS      Y2, (CX)
-	VPMOVZXBD    10(AX), Y2
-	VPAND        nibble<>+0(SB), Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VFMADD213PS  Y1, Y0, Y2
-	VMOVUPS      Y2, 32(CX)
-	VPMOVZXBD    2(AX), Y2
-	VPSRLD       $0x04, Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VFMADD213PS  Y1, Y0, Y2
-	VMOVUPS      Y2, 64(CX)
-	VPMOVZXBD    10(AX), Y2
-	VPSRLD       $0x04, Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VFMADD213PS  Y1, Y0, Y2
-	VMOVUPS      Y2, 96(CX)
-	ADDQ         $0x12, AX
-	ADDQ         $0x00000080, CX
-	JMP          loop263
-
-rest264:
-	MOVQ    560(DI), AX
-	MOVQ    400(DI), CX
-	MOVQ    400(DI), DX
-	MOVQ    592(DI), BX
-	CMPQ    480(DI), $0x00
-	CMOVQNE 648(DI), DX
-	MOVQ    CX, 584(DI)
+	MOVQ    624(DI), AX
+	MOVQ    464(DI), CX
+	MOVQ    464(DI), DX
+	MOVQ    664(DI), BX
+	CMPQ    552(DI), $0x00
+	CMOVQNE 712(DI), DX
+	MOVQ    CX, 648(DI)
 	IMULQ   192(DI), BX
 
-loop266:
+loop269:
 	SUBQ         $0x20, BX
-	JLT          rest267
+	JLT          rest270
 	PREFETCHT1   (DX)
 	ADDQ         $0x12, DX
 	VPBROADCASTW (AX), X0
@@ -7369,83 +7484,67 @@ loop266:
 	VMOVUPS      Y2, 96(CX)
 	ADDQ         $0x12, AX
 	ADDQ         $0x00000080, CX
-	JMP          loop266
+	JMP          loop269
 
-rest267:
+rest270:
+	MOVQ    632(DI), AX
+	MOVQ    472(DI), CX
+	MOVQ    472(DI), DX
+	MOVQ    664(DI), BX
+	CMPQ    552(DI), $0x00
+	CMOVQNE 720(DI), DX
+	MOVQ    CX, 656(DI)
+	IMULQ   200(DI), BX
+
+loop272:
+	SUBQ         $0x20, BX
+	JLT          rest273
+	PREFETCHT1   (DX)
+	ADDQ         $0x12, DX
+	VPBROADCASTW (AX), X0
+	VCVTPH2PS    X0, Y0
+	VMULPS       minus8<>+0(SB), Y0, Y1
+	VPMOVZXBD    2(AX), Y2
+	VPAND        nibble<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VFMADD213PS  Y1, Y0, Y2
+	VMOVUPS      Y2, (CX)
+	VPMOVZXBD    10(AX), Y2
+	VPAND        nibble<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VFMADD213PS  Y1, Y0, Y2
+	VMOVUPS      Y2, 32(CX)
+	VPMOVZXBD    2(AX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VFMADD213PS  Y1, Y0, Y2
+	VMOVUPS      Y2, 64(CX)
+	VPMOVZXBD    10(AX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VFMADD213PS  Y1, Y0, Y2
+	VMOVUPS      Y2, 96(CX)
+	ADDQ         $0x12, AX
+	ADDQ         $0x00000080, CX
+	JMP          loop272
+
+rest273:
 	TESTQ DI, DI
 	RET
 
 // func opGatherQ4_0AVX2()
 // Requires: AVX, AVX2, BMI, F16C, FMA3, MMX+
 TEXT ·opGatherQ4_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  440(DI), AX
-	MOVQ  624(DI), CX
-	MOVQ  632(DI), DX
-	MOVQ  280(DI), BX
-	IMULQ 136(DI), AX
+	MOVQ  512(DI), AX
+	MOVQ  696(DI), CX
+	MOVQ  704(DI), DX
+	MOVQ  288(DI), BX
+	IMULQ 144(DI), AX
 	ADDQ  88(DI), AX
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed269:
-	TZCNTQ  DX, SI
-	BLSRQ   DX, DX
-	MOVLQSX (CX)(SI*4), R9
-	IMULQ   152(DI), R9
-	ADDQ    AX, R9
-	MOVLQSX (BX)(SI*4), R10
-	IMULQ   152(DI), R10
-	ADDQ    AX, R10
-	MOVQ    184(DI), R11
-	MOVQ    200(DI), R8
-	IMULQ   SI, R8
-	ADDQ    392(DI), R8
-
-loop270:
-	SUBQ         $0x20, R11
-	JLT          rest271
-	PREFETCHT1   (R10)
-	ADDQ         $0x12, R10
-	VPBROADCASTW (R9), X0
-	VCVTPH2PS    X0, Y0
-	VMULPS       minus8<>+0(SB), Y0, Y1
-	VPMOVZXBD    2(R9), Y2
-	VPAND        nibble<>+0(SB), Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VFMADD213PS  Y1, Y0, Y2
-	VMOVUPS      Y2, (R8)
-	VPMOVZXBD    10(R9), Y2
-	VPAND        nibble<>+0(SB), Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VFMADD213PS  Y1, Y0, Y2
-	VMOVUPS      Y2, 32(R8)
-	VPMOVZXBD    2(R9), Y2
-	VPSRLD       $0x04, Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VFMADD213PS  Y1, Y0, Y2
-	VMOVUPS      Y2, 64(R8)
-	VPMOVZXBD    10(R9), Y2
-	VPSRLD       $0x04, Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VFMADD213PS  Y1, Y0, Y2
-	VMOVUPS      Y2, 96(R8)
-	ADDQ         $0x12, R9
-	ADDQ         $0x00000080, R8
-	JMP          loop270
-
-rest271:
-	TESTQ DX, DX
-	JNZ   listed269
-	MOVQ  440(DI), AX
-	MOVQ  624(DI), CX
-	MOVQ  632(DI), DX
-	MOVQ  280(DI), BX
-	IMULQ 144(DI), AX
-	ADDQ  96(DI), AX
-	SHLQ  $0x02, BX
-	ADDQ  CX, BX
-
-listed273:
+listed275:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -7457,11 +7556,11 @@ listed273:
 	MOVQ    192(DI), R11
 	MOVQ    208(DI), R8
 	IMULQ   SI, R8
-	ADDQ    400(DI), R8
+	ADDQ    464(DI), R8
 
-loop274:
+loop276:
 	SUBQ         $0x20, R11
-	JLT          rest275
+	JLT          rest277
 	PREFETCHT1   (R10)
 	ADDQ         $0x12, R10
 	VPBROADCASTW (R9), X0
@@ -7489,32 +7588,90 @@ loop274:
 	VMOVUPS      Y2, 96(R8)
 	ADDQ         $0x12, R9
 	ADDQ         $0x00000080, R8
-	JMP          loop274
+	JMP          loop276
 
-rest275:
+rest277:
 	TESTQ DX, DX
-	JNZ   listed273
+	JNZ   listed275
+	MOVQ  512(DI), AX
+	MOVQ  696(DI), CX
+	MOVQ  704(DI), DX
+	MOVQ  288(DI), BX
+	IMULQ 152(DI), AX
+	ADDQ  96(DI), AX
+	SHLQ  $0x02, BX
+	ADDQ  CX, BX
+
+listed279:
+	TZCNTQ  DX, SI
+	BLSRQ   DX, DX
+	MOVLQSX (CX)(SI*4), R9
+	IMULQ   168(DI), R9
+	ADDQ    AX, R9
+	MOVLQSX (BX)(SI*4), R10
+	IMULQ   168(DI), R10
+	ADDQ    AX, R10
+	MOVQ    200(DI), R11
+	MOVQ    216(DI), R8
+	IMULQ   SI, R8
+	ADDQ    472(DI), R8
+
+loop280:
+	SUBQ         $0x20, R11
+	JLT          rest281
+	PREFETCHT1   (R10)
+	ADDQ         $0x12, R10
+	VPBROADCASTW (R9), X0
+	VCVTPH2PS    X0, Y0
+	VMULPS       minus8<>+0(SB), Y0, Y1
+	VPMOVZXBD    2(R9), Y2
+	VPAND        nibble<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VFMADD213PS  Y1, Y0, Y2
+	VMOVUPS      Y2, (R8)
+	VPMOVZXBD    10(R9), Y2
+	VPAND        nibble<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VFMADD213PS  Y1, Y0, Y2
+	VMOVUPS      Y2, 32(R8)
+	VPMOVZXBD    2(R9), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VFMADD213PS  Y1, Y0, Y2
+	VMOVUPS      Y2, 64(R8)
+	VPMOVZXBD    10(R9), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VFMADD213PS  Y1, Y0, Y2
+	VMOVUPS      Y2, 96(R8)
+	ADDQ         $0x12, R9
+	ADDQ         $0x00000080, R8
+	JMP          loop280
+
+rest281:
+	TESTQ DX, DX
+	JNZ   listed279
 	TESTQ DI, DI
 	RET
 
 // func opScores1Q4_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opScores1Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   576(DI), AX
-	MOVQ   352(DI), CX
-	MOVQ   592(DI), DX
-	MOVQ   640(DI), BX
-	MOVQ   152(DI), SI
+	MOVQ   648(DI), AX
+	MOVQ   424(DI), CX
+	MOVQ   664(DI), DX
+	MOVQ   712(DI), BX
+	MOVQ   160(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	LEAQ   (SI)(SI*4), R9
 	LEAQ   (SI)(R8*2), R10
-	MOVQ   168(DI), R11
+	MOVQ   176(DI), R11
 	IMUL3Q $0x10, R11, R11
 
-cells277:
+cells283:
 	MOVQ   AX, R12
-	MOVQ   664(DI), R13
-	MOVQ   184(DI), R14
+	MOVQ   736(DI), R13
+	MOVQ   192(DI), R14
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -7524,7 +7681,7 @@ cells277:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims278:
+dims284:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -7716,7 +7873,7 @@ dims278:
 	ADDQ         $0x12, R12
 	ADDQ         $0x00000080, R13
 	SUBQ         $0x20, R14
-	JNZ          dims278
+	JNZ          dims284
 	VPERM2F128   $0x21, Y4, Y0, Y8
 	VBLENDPS     $0xf0, Y4, Y0, Y0
 	VADDPS       Y8, Y0, Y0
@@ -7740,26 +7897,26 @@ dims278:
 	LEAQ         (AX)(SI*8), AX
 	ADDQ         $0x20, CX
 	SUBQ         $0x08, DX
-	JG           cells277
+	JG           cells283
 	TESTQ        DI, DI
 	RET
 
 // func opValues1Q4_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opValues1Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 584(DI), AX
-	MOVQ 688(DI), CX
-	MOVQ 192(DI), DX
-	MOVQ 648(DI), BX
-	MOVQ 208(DI), SI
-	MOVQ 160(DI), R8
-	MOVQ 160(DI), R9
+	MOVQ 656(DI), AX
+	MOVQ 760(DI), CX
+	MOVQ 200(DI), DX
+	MOVQ 720(DI), BX
+	MOVQ 216(DI), SI
+	MOVQ 168(DI), R8
+	MOVQ 168(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel279:
+panel285:
 	CMPQ         DX, $0x40
-	JLT          narrower280
-	VBROADCASTSS 952(DI), Y0
+	JLT          narrower286
+	VBROADCASTSS 1024(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
@@ -7769,11 +7926,11 @@ panel279:
 	VMULPS       192(CX), Y0, Y7
 	VMULPS       224(CX), Y0, Y0
 	MOVQ         AX, SI
-	MOVQ         352(DI), R10
-	MOVQ         592(DI), R11
+	MOVQ         424(DI), R10
+	MOVQ         664(DI), R11
 	MOVQ         BX, R12
 
-cells281:
+cells287:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Y8
 	VPBROADCASTW (SI), X9
@@ -7826,7 +7983,7 @@ cells281:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells281
+	JNZ          cells287
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -7837,27 +7994,27 @@ cells281:
 	VMOVUPS      Y0, 224(CX)
 	ADDQ         $0x24, AX
 	ADDQ         $0x00000100, CX
-	MOVQ         176(DI), SI
+	MOVQ         184(DI), SI
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel279
+	JMP          panel285
 
-narrower280:
-panel282:
+narrower286:
+panel288:
 	CMPQ         DX, $0x20
-	JLT          narrower283
-	VBROADCASTSS 952(DI), Y0
+	JLT          narrower289
+	VBROADCASTSS 1024(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
 	VMULPS       96(CX), Y0, Y0
 	MOVQ         AX, SI
-	MOVQ         352(DI), R10
-	MOVQ         592(DI), R11
+	MOVQ         424(DI), R10
+	MOVQ         664(DI), R11
 	MOVQ         BX, R12
 
-cells284:
+cells290:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Y4
 	VPBROADCASTW (SI), X5
@@ -7887,41 +8044,41 @@ cells284:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells284
+	JNZ          cells290
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
 	VMOVUPS      Y0, 96(CX)
 	ADDQ         $0x12, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         176(DI), SI
+	MOVQ         184(DI), SI
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel282
+	JMP          panel288
 
-narrower283:
+narrower289:
 	TESTQ DI, DI
 	RET
 
 // func opScores2Q4_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opScores2Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   576(DI), AX
-	MOVQ   352(DI), CX
-	MOVQ   592(DI), DX
-	MOVQ   640(DI), BX
-	MOVQ   152(DI), SI
+	MOVQ   648(DI), AX
+	MOVQ   424(DI), CX
+	MOVQ   664(DI), DX
+	MOVQ   712(DI), BX
+	MOVQ   160(DI), SI
 	LEAQ   (SI)(SI*2), R8
-	MOVQ   200(DI), R9
+	MOVQ   208(DI), R9
 	LEAQ   (R9)(R9*2), R10
-	MOVQ   168(DI), R10
+	MOVQ   176(DI), R10
 	IMUL3Q $0x08, R10, R10
 
-cells285:
+cells291:
 	MOVQ   AX, R11
-	MOVQ   664(DI), R12
-	MOVQ   184(DI), R13
+	MOVQ   736(DI), R12
+	MOVQ   192(DI), R13
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -7931,7 +8088,7 @@ cells285:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims286:
+dims292:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	VPBROADCASTW (R11), X8
@@ -8046,7 +8203,7 @@ dims286:
 	ADDQ         $0x12, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims286
+	JNZ          dims292
 	VPERM2F128   $0x21, Y4, Y0, Y8
 	VBLENDPS     $0xf0, Y4, Y0, Y0
 	VADDPS       Y8, Y0, Y0
@@ -8070,41 +8227,41 @@ dims286:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x20, CX
 	SUBQ         $0x04, DX
-	JG           cells285
+	JG           cells291
 	TESTQ        DI, DI
 	RET
 
 // func opValues2Q4_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opValues2Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 584(DI), AX
-	MOVQ 688(DI), CX
-	MOVQ 192(DI), DX
-	MOVQ 648(DI), BX
-	MOVQ 208(DI), SI
-	MOVQ 160(DI), R9
-	MOVQ 160(DI), R10
+	MOVQ 656(DI), AX
+	MOVQ 760(DI), CX
+	MOVQ 200(DI), DX
+	MOVQ 720(DI), BX
+	MOVQ 216(DI), SI
+	MOVQ 168(DI), R9
+	MOVQ 168(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel287:
+panel293:
 	CMPQ         DX, $0x20
-	JLT          narrower288
-	VBROADCASTSS 952(DI), Y0
+	JLT          narrower294
+	VBROADCASTSS 1024(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
 	VMULPS       64(CX), Y0, Y3
 	VMULPS       96(CX), Y0, Y0
-	VBROADCASTSS 956(DI), Y4
+	VBROADCASTSS 1028(DI), Y4
 	VMULPS       (CX)(SI*1), Y4, Y5
 	VMULPS       32(CX)(SI*1), Y4, Y6
 	VMULPS       64(CX)(SI*1), Y4, Y7
 	VMULPS       96(CX)(SI*1), Y4, Y4
 	MOVQ         AX, R8
-	MOVQ         352(DI), R11
-	MOVQ         592(DI), R12
+	MOVQ         424(DI), R11
+	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells289:
+cells295:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y8
 	VBROADCASTSS 4(R11), Y9
@@ -8139,7 +8296,7 @@ cells289:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells289
+	JNZ          cells295
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -8150,34 +8307,34 @@ cells289:
 	VMOVUPS      Y4, 96(CX)(SI*1)
 	ADDQ         $0x12, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         176(DI), R8
+	MOVQ         184(DI), R8
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel287
+	JMP          panel293
 
-narrower288:
+narrower294:
 	TESTQ DI, DI
 	RET
 
 // func opScores3Q4_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opScores3Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   576(DI), AX
-	MOVQ   352(DI), CX
-	MOVQ   592(DI), DX
-	MOVQ   640(DI), BX
-	MOVQ   152(DI), SI
+	MOVQ   648(DI), AX
+	MOVQ   424(DI), CX
+	MOVQ   664(DI), DX
+	MOVQ   712(DI), BX
+	MOVQ   160(DI), SI
 	LEAQ   (SI)(SI*2), R8
-	MOVQ   200(DI), R9
+	MOVQ   208(DI), R9
 	LEAQ   (R9)(R9*2), R10
-	MOVQ   168(DI), R10
+	MOVQ   176(DI), R10
 	IMUL3Q $0x08, R10, R10
 
-cells290:
+cells296:
 	MOVQ   AX, R11
-	MOVQ   664(DI), R12
-	MOVQ   184(DI), R13
+	MOVQ   736(DI), R12
+	MOVQ   192(DI), R13
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -8191,7 +8348,7 @@ cells290:
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
 
-dims291:
+dims297:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	VPBROADCASTW (R11), X12
@@ -8322,7 +8479,7 @@ dims291:
 	ADDQ         $0x12, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims291
+	JNZ          dims297
 	VPERM2F128   $0x21, Y3, Y0, Y12
 	VBLENDPS     $0xf0, Y3, Y0, Y0
 	VADDPS       Y12, Y0, Y0
@@ -8360,40 +8517,40 @@ dims291:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x04, DX
-	JG           cells290
+	JG           cells296
 	TESTQ        DI, DI
 	RET
 
 // func opValues3Q4_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opValues3Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 584(DI), AX
-	MOVQ 688(DI), CX
-	MOVQ 192(DI), DX
-	MOVQ 648(DI), BX
-	MOVQ 208(DI), SI
-	MOVQ 160(DI), R9
-	MOVQ 160(DI), R10
+	MOVQ 656(DI), AX
+	MOVQ 760(DI), CX
+	MOVQ 200(DI), DX
+	MOVQ 720(DI), BX
+	MOVQ 216(DI), SI
+	MOVQ 168(DI), R9
+	MOVQ 168(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel292:
+panel298:
 	CMPQ         DX, $0x20
-	JLT          narrower293
-	VBROADCASTSS 952(DI), Y0
+	JLT          narrower299
+	VBROADCASTSS 1024(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
-	VBROADCASTSS 956(DI), Y2
+	VBROADCASTSS 1028(DI), Y2
 	VMULPS       (CX)(SI*1), Y2, Y3
 	VMULPS       32(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 960(DI), Y4
+	VBROADCASTSS 1032(DI), Y4
 	VMULPS       (CX)(SI*2), Y4, Y5
 	VMULPS       32(CX)(SI*2), Y4, Y4
 	MOVQ         AX, R8
-	MOVQ         352(DI), R11
-	MOVQ         592(DI), R12
+	MOVQ         424(DI), R11
+	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells294:
+cells300:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y6
 	VBROADCASTSS 4(R11), Y7
@@ -8419,28 +8576,28 @@ cells294:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells294
+	JNZ          cells300
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
 	VMOVUPS      Y2, 32(CX)(SI*1)
 	VMOVUPS      Y5, (CX)(SI*2)
 	VMOVUPS      Y4, 32(CX)(SI*2)
-	VBROADCASTSS 952(DI), Y0
+	VBROADCASTSS 1024(DI), Y0
 	VMULPS       64(CX), Y0, Y1
 	VMULPS       96(CX), Y0, Y0
-	VBROADCASTSS 956(DI), Y2
+	VBROADCASTSS 1028(DI), Y2
 	VMULPS       64(CX)(SI*1), Y2, Y3
 	VMULPS       96(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 960(DI), Y4
+	VBROADCASTSS 1032(DI), Y4
 	VMULPS       64(CX)(SI*2), Y4, Y5
 	VMULPS       96(CX)(SI*2), Y4, Y4
 	MOVQ         AX, R8
-	MOVQ         352(DI), R11
-	MOVQ         592(DI), R12
+	MOVQ         424(DI), R11
+	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells295:
+cells301:
 	VBROADCASTSS (R11), Y6
 	VBROADCASTSS 4(R11), Y7
 	VBROADCASTSS 8(R11), Y8
@@ -8464,7 +8621,7 @@ cells295:
 	ADDQ         R9, R8
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells295
+	JNZ          cells301
 	VMOVUPS      Y1, 64(CX)
 	VMOVUPS      Y0, 96(CX)
 	VMOVUPS      Y3, 64(CX)(SI*1)
@@ -8473,34 +8630,34 @@ cells295:
 	VMOVUPS      Y4, 96(CX)(SI*2)
 	ADDQ         $0x12, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         176(DI), R8
+	MOVQ         184(DI), R8
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel292
+	JMP          panel298
 
-narrower293:
+narrower299:
 	TESTQ DI, DI
 	RET
 
 // func opScores4Q4_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opScores4Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   576(DI), AX
-	MOVQ   352(DI), CX
-	MOVQ   592(DI), DX
-	MOVQ   640(DI), BX
-	MOVQ   152(DI), SI
+	MOVQ   648(DI), AX
+	MOVQ   424(DI), CX
+	MOVQ   664(DI), DX
+	MOVQ   712(DI), BX
+	MOVQ   160(DI), SI
 	LEAQ   (SI)(SI*2), R8
-	MOVQ   200(DI), R8
+	MOVQ   208(DI), R8
 	LEAQ   (R8)(R8*2), R9
-	MOVQ   168(DI), R10
+	MOVQ   176(DI), R10
 	IMUL3Q $0x04, R10, R10
 
-cells296:
+cells302:
 	MOVQ   AX, R11
-	MOVQ   664(DI), R12
-	MOVQ   184(DI), R13
+	MOVQ   736(DI), R12
+	MOVQ   192(DI), R13
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -8510,7 +8667,7 @@ cells296:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims297:
+dims303:
 	PREFETCHT1   (BX)
 	VPBROADCASTW (R11), X8
 	VCVTPH2PS    X8, Y8
@@ -8586,7 +8743,7 @@ dims297:
 	ADDQ         $0x12, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims297
+	JNZ          dims303
 	VPERM2F128   $0x21, Y4, Y0, Y8
 	VBLENDPS     $0xf0, Y4, Y0, Y0
 	VADDPS       Y8, Y0, Y0
@@ -8610,43 +8767,43 @@ dims297:
 	LEAQ         (AX)(SI*2), AX
 	ADDQ         $0x20, CX
 	SUBQ         $0x02, DX
-	JG           cells296
+	JG           cells302
 	TESTQ        DI, DI
 	RET
 
 // func opValues4Q4_0AVX2()
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·opValues4Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 584(DI), AX
-	MOVQ 688(DI), CX
-	MOVQ 192(DI), DX
-	MOVQ 648(DI), BX
-	MOVQ 208(DI), SI
-	MOVQ 160(DI), R9
-	MOVQ 160(DI), R10
+	MOVQ 656(DI), AX
+	MOVQ 760(DI), CX
+	MOVQ 200(DI), DX
+	MOVQ 720(DI), BX
+	MOVQ 216(DI), SI
+	MOVQ 168(DI), R9
+	MOVQ 168(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel298:
+panel304:
 	CMPQ         DX, $0x20
-	JLT          narrower299
-	VBROADCASTSS 952(DI), Y0
+	JLT          narrower305
+	VBROADCASTSS 1024(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
-	VBROADCASTSS 956(DI), Y2
+	VBROADCASTSS 1028(DI), Y2
 	VMULPS       (CX)(SI*1), Y2, Y3
 	VMULPS       32(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 960(DI), Y4
+	VBROADCASTSS 1032(DI), Y4
 	VMULPS       (CX)(SI*2), Y4, Y5
 	VMULPS       32(CX)(SI*2), Y4, Y4
-	VBROADCASTSS 964(DI), Y6
+	VBROADCASTSS 1036(DI), Y6
 	VMULPS       (CX)(R8*1), Y6, Y7
 	VMULPS       32(CX)(R8*1), Y6, Y6
 	MOVQ         AX, R11
-	MOVQ         352(DI), R12
-	MOVQ         592(DI), R13
+	MOVQ         424(DI), R12
+	MOVQ         664(DI), R13
 	MOVQ         BX, R14
 
-cells300:
+cells306:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Y8
 	VBROADCASTSS 4(R12), Y9
@@ -8675,7 +8832,7 @@ cells300:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells300
+	JNZ          cells306
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -8684,24 +8841,24 @@ cells300:
 	VMOVUPS      Y4, 32(CX)(SI*2)
 	VMOVUPS      Y7, (CX)(R8*1)
 	VMOVUPS      Y6, 32(CX)(R8*1)
-	VBROADCASTSS 952(DI), Y0
+	VBROADCASTSS 1024(DI), Y0
 	VMULPS       64(CX), Y0, Y1
 	VMULPS       96(CX), Y0, Y0
-	VBROADCASTSS 956(DI), Y2
+	VBROADCASTSS 1028(DI), Y2
 	VMULPS       64(CX)(SI*1), Y2, Y3
 	VMULPS       96(CX)(SI*1), Y2, Y2
-	VBROADCASTSS 960(DI), Y4
+	VBROADCASTSS 1032(DI), Y4
 	VMULPS       64(CX)(SI*2), Y4, Y5
 	VMULPS       96(CX)(SI*2), Y4, Y4
-	VBROADCASTSS 964(DI), Y6
+	VBROADCASTSS 1036(DI), Y6
 	VMULPS       64(CX)(R8*1), Y6, Y7
 	VMULPS       96(CX)(R8*1), Y6, Y6
 	MOVQ         AX, R11
-	MOVQ         352(DI), R12
-	MOVQ         592(DI), R13
+	MOVQ         424(DI), R12
+	MOVQ         664(DI), R13
 	MOVQ         BX, R14
 
-cells301:
+cells307:
 	VBROADCASTSS (R12), Y8
 	VBROADCASTSS 4(R12), Y9
 	VBROADCASTSS 8(R12), Y10
@@ -8728,7 +8885,7 @@ cells301:
 	ADDQ         R9, R11
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells301
+	JNZ          cells307
 	VMOVUPS      Y1, 64(CX)
 	VMOVUPS      Y0, 96(CX)
 	VMOVUPS      Y3, 64(CX)(SI*1)
@@ -8739,33 +8896,33 @@ cells301:
 	VMOVUPS      Y6, 96(CX)(R8*1)
 	ADDQ         $0x12, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         176(DI), R11
+	MOVQ         184(DI), R11
 	IMUL3Q       $0x02, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x20, DX
-	JMP          panel298
+	JMP          panel304
 
-narrower299:
+narrower305:
 	TESTQ DI, DI
 	RET
 
 // func opSoftmax1AVX512()
 // Requires: AVX, AVX512DQ, AVX512F, FMA3
 TEXT ·opSoftmax1AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  592(DI), AX
+	MOVQ  664(DI), AX
 	ADDQ  $0x0f, AX
 	SHRQ  $0x04, AX
-	MOVQ  AX, 704(DI)
-	MOVL  272(DI), AX
+	MOVQ  AX, 776(DI)
+	MOVL  280(DI), AX
 	TESTL AX, AX
-	JZ    noCap302
+	JZ    noCap308
 
 	// soft cap
-	VBROADCASTSS 272(DI), Z0
-	MOVQ         352(DI), AX
-	MOVQ         704(DI), CX
+	VBROADCASTSS 280(DI), Z0
+	MOVQ         424(DI), AX
+	MOVQ         776(DI), CX
 
-vecs303:
+vecs309:
 	VMOVUPS     tanhHigh<>+0(SB), Z1
 	VMOVUPS     one<>+0(SB), Z2
 	VMOVUPS     two<>+0(SB), Z3
@@ -8790,21 +8947,21 @@ vecs303:
 	VMOVUPS     Z1, (AX)
 	ADDQ        $0x40, AX
 	DECQ        CX
-	JNZ         vecs303
+	JNZ         vecs309
 
-noCap302:
-	CMPQ 728(DI), $0x00
-	JEQ  allSeen304
+noCap308:
+	CMPQ 800(DI), $0x00
+	JEQ  allSeen310
 
 	// cells that some do not see: the mask's bit of each is shifted to the sign
-	VBROADCASTSS 736(DI), Z0
+	VBROADCASTSS 808(DI), Z0
 	VMOVUPS      shift1<>+0(SB), Z1
 	VMOVUPS      stepq<>+0(SB), Z2
 	VMOVUPS      negInf<>+0(SB), Z3
-	MOVQ         352(DI), AX
-	MOVQ         704(DI), CX
+	MOVQ         424(DI), AX
+	MOVQ         776(DI), CX
 
-vecs305:
+vecs311:
 	VPSLLVD   Z1, Z0, Z4
 	VPMOVD2M  Z4, K1
 	VBLENDMPS (AX), Z3, K1, Z4
@@ -8812,27 +8969,27 @@ vecs305:
 	VPSUBD    Z2, Z1, Z1
 	ADDQ      $0x40, AX
 	DECQ      CX
-	JNZ       vecs305
+	JNZ       vecs311
 
-allSeen304:
+allSeen310:
 	// behind the last cell
-	MOVQ    592(DI), AX
-	MOVQ    352(DI), CX
+	MOVQ    664(DI), AX
+	MOVQ    424(DI), CX
 	VMOVUPS negInf<>+0(SB), Z0
 	VMOVUPS Z0, (CX)(AX*4)
 
 	// maxima
-	MOVQ         672(DI), AX
+	MOVQ         744(DI), AX
 	VBROADCASTSS (AX), Z0
 	VMOVAPS      Z0, Z1
-	MOVQ         352(DI), CX
-	MOVQ         704(DI), DX
+	MOVQ         424(DI), CX
+	MOVQ         776(DI), DX
 
-vecs306:
+vecs312:
 	VMAXPS      (CX), Z1, Z1
 	ADDQ        $0x40, CX
 	DECQ        DX
-	JNZ         vecs306
+	JNZ         vecs312
 	VSHUFF64X2  $0x4e, Z1, Z1, Z2
 	VMAXPS      Z2, Z1, Z1
 	VSHUFF32X4  $0xb1, Z1, Z1, Z2
@@ -8855,13 +9012,13 @@ vecs306:
 	VFMADD213PS exp1<>+0(SB), Z0, Z3
 	VFMADD213PS exp0<>+0(SB), Z0, Z3
 	VSCALEFPS.Z Z2, Z3, K1, Z0
-	VMOVUPS     Z0, 952(DI)
+	VMOVUPS     Z0, 1024(DI)
 
 	// powers
-	MOVQ 352(DI), AX
-	MOVQ 704(DI), CX
+	MOVQ 424(DI), AX
+	MOVQ 776(DI), CX
 
-vecs307:
+vecs313:
 	VMOVUPS     (AX), Z2
 	VSUBPS      Z1, Z2, Z2
 	VMOVUPS     expLow<>+0(SB), Z3
@@ -8879,26 +9036,26 @@ vecs307:
 	VMOVUPS     Z2, (AX)
 	ADDQ        $0x40, AX
 	DECQ        CX
-	JNZ         vecs307
+	JNZ         vecs313
 
 	// sums
 	VXORPS Z1, Z1, Z1
-	MOVQ   352(DI), AX
-	MOVQ   704(DI), CX
+	MOVQ   424(DI), AX
+	MOVQ   776(DI), CX
 
-sums308:
+sums314:
 	VADDPS      (AX), X1, X1
 	VADDPS      16(AX), X1, X1
 	VADDPS      32(AX), X1, X1
 	VADDPS      48(AX), X1, X1
 	ADDQ        $0x40, AX
 	SUBQ        $0x01, CX
-	JNZ         sums308
+	JNZ         sums314
 	VSHUFPS     $0x4e, X1, X1, X2
 	VADDPS      X2, X1, X1
 	VSHUFPS     $0xb1, X1, X1, X2
 	VADDPS      X2, X1, X1
-	MOVQ        680(DI), AX
+	MOVQ        752(DI), AX
 	VMOVSS      (AX), X2
 	VFMADD213PS X1, X0, X2
 	VMOVSS      X2, (AX)
@@ -8909,30 +9066,30 @@ sums308:
 // Requires: AVX512F, BMI
 TEXT ·opSeenValues1AVX512(SB), NOSPLIT|NOFRAME, $0
 	XORL AX, AX
-	MOVQ 688(DI), CX
+	MOVQ 760(DI), CX
 
-vector309:
-	MOVL  736(DI)(AX*4), DX
+vector315:
+	MOVL  808(DI)(AX*4), DX
 	TESTQ DX, DX
-	JZ    blind310
-	MOVQ  352(DI), BX
+	JZ    blind316
+	MOVQ  424(DI), BX
 	LEAQ  (BX)(AX*4), BX
-	MOVQ  584(DI), SI
+	MOVQ  656(DI), SI
 	MOVQ  CX, R8
-	MOVQ  192(DI), R9
-	MOVQ  208(DI), R10
+	MOVQ  200(DI), R9
+	MOVQ  216(DI), R10
 
-panel311:
+panel317:
 	CMPQ         R9, $0x40
-	JLT          narrower312
-	VBROADCASTSS 952(DI)(AX*4), Z0
+	JLT          narrower318
+	VBROADCASTSS 1024(DI)(AX*4), Z0
 	VMULPS       (R8), Z0, Z1
 	VMULPS       64(R8), Z0, Z2
 	VMULPS       128(R8), Z0, Z3
 	VMULPS       192(R8), Z0, Z0
 	MOVQ         DX, R11
 
-seen313:
+seen319:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -8943,7 +9100,7 @@ seen313:
 	VFMADD231PS  128(SI)(R13*1), Z4, Z3
 	VFMADD231PS  192(SI)(R13*1), Z4, Z0
 	TESTQ        R11, R11
-	JNZ          seen313
+	JNZ          seen319
 	VMOVUPS      Z1, (R8)
 	VMOVUPS      Z2, 64(R8)
 	VMOVUPS      Z3, 128(R8)
@@ -8951,17 +9108,17 @@ seen313:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x40, R9
-	JMP          panel311
+	JMP          panel317
 
-narrower312:
-panel314:
+narrower318:
+panel320:
 	CMPQ         R9, $0x10
-	JLT          narrower315
-	VBROADCASTSS 952(DI)(AX*4), Z0
+	JLT          narrower321
+	VBROADCASTSS 1024(DI)(AX*4), Z0
 	VMULPS       (R8), Z0, Z0
 	MOVQ         DX, R11
 
-seen316:
+seen322:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -8969,40 +9126,40 @@ seen316:
 	VBROADCASTSS (BX)(R12*4), Z1
 	VFMADD231PS  (SI)(R13*1), Z1, Z0
 	TESTQ        R11, R11
-	JNZ          seen316
+	JNZ          seen322
 	VMOVUPS      Z0, (R8)
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, R8
 	SUBQ         $0x10, R9
-	JMP          panel314
+	JMP          panel320
 
-narrower315:
-blind310:
-	ADDQ  208(DI), CX
+narrower321:
+blind316:
+	ADDQ  216(DI), CX
 	INCQ  AX
-	CMPQ  AX, 712(DI)
-	JLT   vector309
+	CMPQ  AX, 784(DI)
+	JLT   vector315
 	TESTQ DI, DI
 	RET
 
 // func opSoftmax2AVX512()
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL, FMA3
 TEXT ·opSoftmax2AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  592(DI), AX
+	MOVQ  664(DI), AX
 	SHLQ  $0x01, AX
 	ADDQ  $0x0f, AX
 	SHRQ  $0x04, AX
-	MOVQ  AX, 704(DI)
-	MOVL  272(DI), AX
+	MOVQ  AX, 776(DI)
+	MOVL  280(DI), AX
 	TESTL AX, AX
-	JZ    noCap317
+	JZ    noCap323
 
 	// soft cap
-	VBROADCASTSS 272(DI), Z0
-	MOVQ         352(DI), AX
-	MOVQ         704(DI), CX
+	VBROADCASTSS 280(DI), Z0
+	MOVQ         424(DI), AX
+	MOVQ         776(DI), CX
 
-vecs318:
+vecs324:
 	VMOVUPS     tanhHigh<>+0(SB), Z1
 	VMOVUPS     one<>+0(SB), Z2
 	VMOVUPS     two<>+0(SB), Z3
@@ -9027,21 +9184,21 @@ vecs318:
 	VMOVUPS     Z1, (AX)
 	ADDQ        $0x40, AX
 	DECQ        CX
-	JNZ         vecs318
+	JNZ         vecs324
 
-noCap317:
-	CMPQ 728(DI), $0x00
-	JEQ  allSeen319
+noCap323:
+	CMPQ 800(DI), $0x00
+	JEQ  allSeen325
 
 	// cells that some do not see: the mask's bit of each is shifted to the sign
-	VBROADCASTSD 736(DI), Z0
+	VBROADCASTSD 808(DI), Z0
 	VMOVUPS      shift2<>+0(SB), Z1
 	VMOVUPS      stepi<>+0(SB), Z2
 	VMOVUPS      negInf<>+0(SB), Z3
-	MOVQ         352(DI), AX
-	MOVQ         704(DI), CX
+	MOVQ         424(DI), AX
+	MOVQ         776(DI), CX
 
-vecs320:
+vecs326:
 	VPSLLVD   Z1, Z0, Z4
 	VPMOVD2M  Z4, K1
 	VBLENDMPS (AX), Z3, K1, Z4
@@ -9049,28 +9206,28 @@ vecs320:
 	VPSUBD    Z2, Z1, Z1
 	ADDQ      $0x40, AX
 	DECQ      CX
-	JNZ       vecs320
+	JNZ       vecs326
 
-allSeen319:
+allSeen325:
 	// behind the last cell
-	MOVQ    592(DI), AX
-	MOVQ    352(DI), CX
+	MOVQ    664(DI), AX
+	MOVQ    424(DI), CX
 	SHLQ    $0x01, AX
 	VMOVUPS negInf<>+0(SB), Z0
 	VMOVUPS Z0, (CX)(AX*4)
 
 	// maxima
-	MOVQ         672(DI), AX
+	MOVQ         744(DI), AX
 	VBROADCASTSD (AX), Z0
 	VMOVAPS      Z0, Z1
-	MOVQ         352(DI), CX
-	MOVQ         704(DI), DX
+	MOVQ         424(DI), CX
+	MOVQ         776(DI), DX
 
-vecs321:
+vecs327:
 	VMAXPS      (CX), Z1, Z1
 	ADDQ        $0x40, CX
 	DECQ        DX
-	JNZ         vecs321
+	JNZ         vecs327
 	VSHUFF64X2  $0x4e, Z1, Z1, Z2
 	VMAXPS      Z2, Z1, Z1
 	VSHUFF32X4  $0xb1, Z1, Z1, Z2
@@ -9091,13 +9248,13 @@ vecs321:
 	VFMADD213PS exp1<>+0(SB), Z0, Z3
 	VFMADD213PS exp0<>+0(SB), Z0, Z3
 	VSCALEFPS.Z Z2, Z3, K1, Z0
-	VMOVUPS     Z0, 952(DI)
+	VMOVUPS     Z0, 1024(DI)
 
 	// powers
-	MOVQ 352(DI), AX
-	MOVQ 704(DI), CX
+	MOVQ 424(DI), AX
+	MOVQ 776(DI), CX
 
-vecs322:
+vecs328:
 	VMOVUPS     (AX), Z2
 	VSUBPS      Z1, Z2, Z2
 	VMOVUPS     expLow<>+0(SB), Z3
@@ -9115,24 +9272,24 @@ vecs322:
 	VMOVUPS     Z2, (AX)
 	ADDQ        $0x40, AX
 	DECQ        CX
-	JNZ         vecs322
+	JNZ         vecs328
 
 	// sums
 	VXORPS Z1, Z1, Z1
-	MOVQ   352(DI), AX
-	MOVQ   704(DI), CX
+	MOVQ   424(DI), AX
+	MOVQ   776(DI), CX
 
-sums323:
+sums329:
 	VADDPS        (AX), Y1, Y1
 	VADDPS        32(AX), Y1, Y1
 	ADDQ          $0x40, AX
 	SUBQ          $0x01, CX
-	JNZ           sums323
+	JNZ           sums329
 	VEXTRACTF32X4 $0x01, Y1, X2
 	VADDPS        X2, X1, X1
 	VSHUFPS       $0x4e, X1, X1, X2
 	VADDPS        X2, X1, X1
-	MOVQ          680(DI), AX
+	MOVQ          752(DI), AX
 	VMOVQ         (AX), X2
 	VFMADD213PS   X1, X0, X2
 	VMOVQ         X2, (AX)
@@ -9143,30 +9300,30 @@ sums323:
 // Requires: AVX512F, BMI
 TEXT ·opSeenValues2AVX512(SB), NOSPLIT|NOFRAME, $0
 	XORL AX, AX
-	MOVQ 688(DI), CX
+	MOVQ 760(DI), CX
 
-vector324:
-	MOVL  736(DI)(AX*4), DX
+vector330:
+	MOVL  808(DI)(AX*4), DX
 	TESTQ DX, DX
-	JZ    blind325
-	MOVQ  352(DI), BX
+	JZ    blind331
+	MOVQ  424(DI), BX
 	LEAQ  (BX)(AX*4), BX
-	MOVQ  584(DI), SI
+	MOVQ  656(DI), SI
 	MOVQ  CX, R8
-	MOVQ  192(DI), R9
-	MOVQ  208(DI), R10
+	MOVQ  200(DI), R9
+	MOVQ  216(DI), R10
 
-panel326:
+panel332:
 	CMPQ         R9, $0x40
-	JLT          narrower327
-	VBROADCASTSS 952(DI)(AX*4), Z0
+	JLT          narrower333
+	VBROADCASTSS 1024(DI)(AX*4), Z0
 	VMULPS       (R8), Z0, Z1
 	VMULPS       64(R8), Z0, Z2
 	VMULPS       128(R8), Z0, Z3
 	VMULPS       192(R8), Z0, Z0
 	MOVQ         DX, R11
 
-seen328:
+seen334:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -9177,7 +9334,7 @@ seen328:
 	VFMADD231PS  128(SI)(R13*1), Z4, Z3
 	VFMADD231PS  192(SI)(R13*1), Z4, Z0
 	TESTQ        R11, R11
-	JNZ          seen328
+	JNZ          seen334
 	VMOVUPS      Z1, (R8)
 	VMOVUPS      Z2, 64(R8)
 	VMOVUPS      Z3, 128(R8)
@@ -9185,17 +9342,17 @@ seen328:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x40, R9
-	JMP          panel326
+	JMP          panel332
 
-narrower327:
-panel329:
+narrower333:
+panel335:
 	CMPQ         R9, $0x10
-	JLT          narrower330
-	VBROADCASTSS 952(DI)(AX*4), Z0
+	JLT          narrower336
+	VBROADCASTSS 1024(DI)(AX*4), Z0
 	VMULPS       (R8), Z0, Z0
 	MOVQ         DX, R11
 
-seen331:
+seen337:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -9203,40 +9360,40 @@ seen331:
 	VBROADCASTSS (BX)(R12*8), Z1
 	VFMADD231PS  (SI)(R13*1), Z1, Z0
 	TESTQ        R11, R11
-	JNZ          seen331
+	JNZ          seen337
 	VMOVUPS      Z0, (R8)
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, R8
 	SUBQ         $0x10, R9
-	JMP          panel329
+	JMP          panel335
 
-narrower330:
-blind325:
-	ADDQ  208(DI), CX
+narrower336:
+blind331:
+	ADDQ  216(DI), CX
 	INCQ  AX
-	CMPQ  AX, 712(DI)
-	JLT   vector324
+	CMPQ  AX, 784(DI)
+	JLT   vector330
 	TESTQ DI, DI
 	RET
 
 // func opSoftmax4AVX512()
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL, FMA3
 TEXT ·opSoftmax4AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  592(DI), AX
+	MOVQ  664(DI), AX
 	SHLQ  $0x02, AX
 	ADDQ  $0x0f, AX
 	SHRQ  $0x04, AX
-	MOVQ  AX, 704(DI)
-	MOVL  272(DI), AX
+	MOVQ  AX, 776(DI)
+	MOVL  280(DI), AX
 	TESTL AX, AX
-	JZ    noCap332
+	JZ    noCap338
 
 	// soft cap
-	VBROADCASTSS 272(DI), Z0
-	MOVQ         352(DI), AX
-	MOVQ         704(DI), CX
+	VBROADCASTSS 280(DI), Z0
+	MOVQ         424(DI), AX
+	MOVQ         776(DI), CX
 
-vecs333:
+vecs339:
 	VMOVUPS     tanhHigh<>+0(SB), Z1
 	VMOVUPS     one<>+0(SB), Z2
 	VMOVUPS     two<>+0(SB), Z3
@@ -9261,21 +9418,21 @@ vecs333:
 	VMOVUPS     Z1, (AX)
 	ADDQ        $0x40, AX
 	DECQ        CX
-	JNZ         vecs333
+	JNZ         vecs339
 
-noCap332:
-	CMPQ 728(DI), $0x00
-	JEQ  allSeen334
+noCap338:
+	CMPQ 800(DI), $0x00
+	JEQ  allSeen340
 
 	// cells that some do not see: the mask's bit of each is shifted to the sign
-	VBROADCASTF32X4 736(DI), Z0
+	VBROADCASTF32X4 808(DI), Z0
 	VMOVUPS         shift4<>+0(SB), Z1
 	VMOVUPS         stepe<>+0(SB), Z2
 	VMOVUPS         negInf<>+0(SB), Z3
-	MOVQ            352(DI), AX
-	MOVQ            704(DI), CX
+	MOVQ            424(DI), AX
+	MOVQ            776(DI), CX
 
-vecs335:
+vecs341:
 	VPSLLVD   Z1, Z0, Z4
 	VPMOVD2M  Z4, K1
 	VBLENDMPS (AX), Z3, K1, Z4
@@ -9283,28 +9440,28 @@ vecs335:
 	VPSUBD    Z2, Z1, Z1
 	ADDQ      $0x40, AX
 	DECQ      CX
-	JNZ       vecs335
+	JNZ       vecs341
 
-allSeen334:
+allSeen340:
 	// behind the last cell
-	MOVQ    592(DI), AX
-	MOVQ    352(DI), CX
+	MOVQ    664(DI), AX
+	MOVQ    424(DI), CX
 	SHLQ    $0x02, AX
 	VMOVUPS negInf<>+0(SB), Z0
 	VMOVUPS Z0, (CX)(AX*4)
 
 	// maxima
-	MOVQ            672(DI), AX
+	MOVQ            744(DI), AX
 	VBROADCASTF32X4 (AX), Z0
 	VMOVAPS         Z0, Z1
-	MOVQ            352(DI), CX
-	MOVQ            704(DI), DX
+	MOVQ            424(DI), CX
+	MOVQ            776(DI), DX
 
-vecs336:
+vecs342:
 	VMAXPS      (CX), Z1, Z1
 	ADDQ        $0x40, CX
 	DECQ        DX
-	JNZ         vecs336
+	JNZ         vecs342
 	VSHUFF64X2  $0x4e, Z1, Z1, Z2
 	VMAXPS      Z2, Z1, Z1
 	VSHUFF32X4  $0xb1, Z1, Z1, Z2
@@ -9323,13 +9480,13 @@ vecs336:
 	VFMADD213PS exp1<>+0(SB), Z0, Z3
 	VFMADD213PS exp0<>+0(SB), Z0, Z3
 	VSCALEFPS.Z Z2, Z3, K1, Z0
-	VMOVUPS     Z0, 952(DI)
+	VMOVUPS     Z0, 1024(DI)
 
 	// powers
-	MOVQ 352(DI), AX
-	MOVQ 704(DI), CX
+	MOVQ 424(DI), AX
+	MOVQ 776(DI), CX
 
-vecs337:
+vecs343:
 	VMOVUPS     (AX), Z2
 	VSUBPS      Z1, Z2, Z2
 	VMOVUPS     expLow<>+0(SB), Z3
@@ -9347,23 +9504,23 @@ vecs337:
 	VMOVUPS     Z2, (AX)
 	ADDQ        $0x40, AX
 	DECQ        CX
-	JNZ         vecs337
+	JNZ         vecs343
 
 	// sums
 	VXORPS Z1, Z1, Z1
-	MOVQ   352(DI), AX
-	MOVQ   704(DI), CX
+	MOVQ   424(DI), AX
+	MOVQ   776(DI), CX
 
-sums338:
+sums344:
 	VADDPS        (AX), Z1, Z1
 	ADDQ          $0x40, AX
 	SUBQ          $0x01, CX
-	JNZ           sums338
+	JNZ           sums344
 	VEXTRACTF64X4 $0x01, Z1, Y2
 	VADDPS        Y2, Y1, Y1
 	VEXTRACTF32X4 $0x01, Y1, X2
 	VADDPS        X2, X1, X1
-	MOVQ          680(DI), AX
+	MOVQ          752(DI), AX
 	VMOVUPS       (AX), X2
 	VFMADD213PS   X1, X0, X2
 	VMOVUPS       X2, (AX)
@@ -9374,30 +9531,30 @@ sums338:
 // Requires: AVX512F, BMI
 TEXT ·opSeenValues4AVX512(SB), NOSPLIT|NOFRAME, $0
 	XORL AX, AX
-	MOVQ 688(DI), CX
+	MOVQ 760(DI), CX
 
-vector339:
-	MOVL  736(DI)(AX*4), DX
+vector345:
+	MOVL  808(DI)(AX*4), DX
 	TESTQ DX, DX
-	JZ    blind340
-	MOVQ  352(DI), BX
+	JZ    blind346
+	MOVQ  424(DI), BX
 	LEAQ  (BX)(AX*4), BX
-	MOVQ  584(DI), SI
+	MOVQ  656(DI), SI
 	MOVQ  CX, R8
-	MOVQ  192(DI), R9
-	MOVQ  208(DI), R10
+	MOVQ  200(DI), R9
+	MOVQ  216(DI), R10
 
-panel341:
+panel347:
 	CMPQ         R9, $0x40
-	JLT          narrower342
-	VBROADCASTSS 952(DI)(AX*4), Z0
+	JLT          narrower348
+	VBROADCASTSS 1024(DI)(AX*4), Z0
 	VMULPS       (R8), Z0, Z1
 	VMULPS       64(R8), Z0, Z2
 	VMULPS       128(R8), Z0, Z3
 	VMULPS       192(R8), Z0, Z0
 	MOVQ         DX, R11
 
-seen343:
+seen349:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -9409,7 +9566,7 @@ seen343:
 	VFMADD231PS  128(SI)(R13*1), Z4, Z3
 	VFMADD231PS  192(SI)(R13*1), Z4, Z0
 	TESTQ        R11, R11
-	JNZ          seen343
+	JNZ          seen349
 	VMOVUPS      Z1, (R8)
 	VMOVUPS      Z2, 64(R8)
 	VMOVUPS      Z3, 128(R8)
@@ -9417,17 +9574,17 @@ seen343:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x40, R9
-	JMP          panel341
+	JMP          panel347
 
-narrower342:
-panel344:
+narrower348:
+panel350:
 	CMPQ         R9, $0x10
-	JLT          narrower345
-	VBROADCASTSS 952(DI)(AX*4), Z0
+	JLT          narrower351
+	VBROADCASTSS 1024(DI)(AX*4), Z0
 	VMULPS       (R8), Z0, Z0
 	MOVQ         DX, R11
 
-seen346:
+seen352:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -9436,38 +9593,38 @@ seen346:
 	VBROADCASTSS (BX)(R12*4), Z1
 	VFMADD231PS  (SI)(R13*1), Z1, Z0
 	TESTQ        R11, R11
-	JNZ          seen346
+	JNZ          seen352
 	VMOVUPS      Z0, (R8)
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, R8
 	SUBQ         $0x10, R9
-	JMP          panel344
+	JMP          panel350
 
-narrower345:
-blind340:
-	ADDQ  208(DI), CX
+narrower351:
+blind346:
+	ADDQ  216(DI), CX
 	INCQ  AX
-	CMPQ  AX, 712(DI)
-	JLT   vector339
+	CMPQ  AX, 784(DI)
+	JLT   vector345
 	TESTQ DI, DI
 	RET
 
 // func opColumnScoresAVX512()
 // Requires: AVX512F
 TEXT ·opColumnScoresAVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 576(DI), AX
-	MOVQ 200(DI), CX
-	MOVQ 352(DI), DX
+	MOVQ 648(DI), AX
+	MOVQ 208(DI), CX
+	MOVQ 424(DI), DX
 	MOVQ AX, BX
 	ADDQ CX, BX
 	MOVQ BX, SI
 	ADDQ CX, SI
 	MOVQ SI, R8
 	ADDQ CX, R8
-	MOVQ 592(DI), R9
+	MOVQ 664(DI), R9
 
-cells347:
-	MOVQ        664(DI), R10
+cells353:
+	MOVQ        736(DI), R10
 	VMOVUPS     (R10), Z0
 	VMULPS.BCST (AX), Z0, Z1
 	VMULPS.BCST (BX), Z0, Z2
@@ -9476,9 +9633,9 @@ cells347:
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
 
-more348:
+more354:
 	SUBQ             $0x00000100, R11
-	JLT              fewer349
+	JLT              fewer355
 	VMOVUPS          1024(R10), Z4
 	VFMADD231PS.BCST 64(AX), Z4, Z1
 	VFMADD231PS.BCST 64(BX), Z4, Z2
@@ -9504,14 +9661,14 @@ more348:
 	ADDQ             $0x00000100, SI
 	ADDQ             $0x00000100, R8
 	ADDQ             $0x00001000, R10
-	JMP              more348
+	JMP              more354
 
-fewer349:
+fewer355:
 	ADDQ $0x00000100, R11
 
-more350:
+more356:
 	SUBQ             $0x40, R11
-	JLT              fewer351
+	JLT              fewer357
 	VMOVUPS          1024(R10), Z4
 	VFMADD231PS.BCST 64(AX), Z4, Z1
 	VFMADD231PS.BCST 64(BX), Z4, Z2
@@ -9522,9 +9679,9 @@ more350:
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	JMP              more350
+	JMP              more356
 
-fewer351:
+fewer357:
 	ADDQ        $0x40, R11
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
@@ -9532,7 +9689,7 @@ fewer351:
 	SUBQ        R10, BX
 	SUBQ        R10, SI
 	SUBQ        R10, R8
-	MOVQ        664(DI), R10
+	MOVQ        736(DI), R10
 	VMOVUPS     512(R10), Z4
 	VMULPS.BCST 32(AX), Z4, Z5
 	VMULPS.BCST 32(BX), Z4, Z6
@@ -9541,9 +9698,9 @@ fewer351:
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
 
-more352:
+more358:
 	SUBQ             $0x00000100, R11
-	JLT              fewer353
+	JLT              fewer359
 	VMOVUPS          1536(R10), Z8
 	VFMADD231PS.BCST 96(AX), Z8, Z5
 	VFMADD231PS.BCST 96(BX), Z8, Z6
@@ -9569,14 +9726,14 @@ more352:
 	ADDQ             $0x00000100, SI
 	ADDQ             $0x00000100, R8
 	ADDQ             $0x00001000, R10
-	JMP              more352
+	JMP              more358
 
-fewer353:
+fewer359:
 	ADDQ $0x00000100, R11
 
-more354:
+more360:
 	SUBQ             $0x40, R11
-	JLT              fewer355
+	JLT              fewer361
 	VMOVUPS          1536(R10), Z8
 	VFMADD231PS.BCST 96(AX), Z8, Z5
 	VFMADD231PS.BCST 96(BX), Z8, Z6
@@ -9587,9 +9744,9 @@ more354:
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	JMP              more354
+	JMP              more360
 
-fewer355:
+fewer361:
 	ADDQ        $0x40, R11
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
@@ -9601,7 +9758,7 @@ fewer355:
 	VADDPS      Z6, Z2, Z2
 	VADDPS      Z7, Z3, Z3
 	VADDPS      Z4, Z0, Z0
-	MOVQ        664(DI), R10
+	MOVQ        736(DI), R10
 	VMOVUPS     256(R10), Z4
 	VMULPS.BCST 16(AX), Z4, Z5
 	VMULPS.BCST 16(BX), Z4, Z6
@@ -9610,9 +9767,9 @@ fewer355:
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
 
-more356:
+more362:
 	SUBQ             $0x00000100, R11
-	JLT              fewer357
+	JLT              fewer363
 	VMOVUPS          1280(R10), Z8
 	VFMADD231PS.BCST 80(AX), Z8, Z5
 	VFMADD231PS.BCST 80(BX), Z8, Z6
@@ -9638,14 +9795,14 @@ more356:
 	ADDQ             $0x00000100, SI
 	ADDQ             $0x00000100, R8
 	ADDQ             $0x00001000, R10
-	JMP              more356
+	JMP              more362
 
-fewer357:
+fewer363:
 	ADDQ $0x00000100, R11
 
-more358:
+more364:
 	SUBQ             $0x40, R11
-	JLT              fewer359
+	JLT              fewer365
 	VMOVUPS          1280(R10), Z8
 	VFMADD231PS.BCST 80(AX), Z8, Z5
 	VFMADD231PS.BCST 80(BX), Z8, Z6
@@ -9656,9 +9813,9 @@ more358:
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	JMP              more358
+	JMP              more364
 
-fewer359:
+fewer365:
 	ADDQ        $0x40, R11
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
@@ -9666,7 +9823,7 @@ fewer359:
 	SUBQ        R10, BX
 	SUBQ        R10, SI
 	SUBQ        R10, R8
-	MOVQ        664(DI), R10
+	MOVQ        736(DI), R10
 	VMOVUPS     768(R10), Z8
 	VMULPS.BCST 48(AX), Z8, Z9
 	VMULPS.BCST 48(BX), Z8, Z10
@@ -9675,9 +9832,9 @@ fewer359:
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
 
-more360:
+more366:
 	SUBQ             $0x00000100, R11
-	JLT              fewer361
+	JLT              fewer367
 	VMOVUPS          1792(R10), Z12
 	VFMADD231PS.BCST 112(AX), Z12, Z9
 	VFMADD231PS.BCST 112(BX), Z12, Z10
@@ -9703,14 +9860,14 @@ more360:
 	ADDQ             $0x00000100, SI
 	ADDQ             $0x00000100, R8
 	ADDQ             $0x00001000, R10
-	JMP              more360
+	JMP              more366
 
-fewer361:
+fewer367:
 	ADDQ $0x00000100, R11
 
-more362:
+more368:
 	SUBQ             $0x40, R11
-	JLT              fewer363
+	JLT              fewer369
 	VMOVUPS          1792(R10), Z12
 	VFMADD231PS.BCST 112(AX), Z12, Z9
 	VFMADD231PS.BCST 112(BX), Z12, Z10
@@ -9721,9 +9878,9 @@ more362:
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	JMP              more362
+	JMP              more368
 
-fewer363:
+fewer369:
 	ADDQ        $0x40, R11
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
@@ -9739,7 +9896,7 @@ fewer363:
 	VADDPS      Z6, Z2, Z2
 	VADDPS      Z7, Z3, Z3
 	VADDPS      Z4, Z0, Z0
-	MOVQ        664(DI), R10
+	MOVQ        736(DI), R10
 	VMOVUPS     64(R10), Z4
 	VMULPS.BCST 4(AX), Z4, Z5
 	VMULPS.BCST 4(BX), Z4, Z6
@@ -9748,9 +9905,9 @@ fewer363:
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
 
-more364:
+more370:
 	SUBQ             $0x00000100, R11
-	JLT              fewer365
+	JLT              fewer371
 	VMOVUPS          1088(R10), Z8
 	VFMADD231PS.BCST 68(AX), Z8, Z5
 	VFMADD231PS.BCST 68(BX), Z8, Z6
@@ -9776,14 +9933,14 @@ more364:
 	ADDQ             $0x00000100, SI
 	ADDQ             $0x00000100, R8
 	ADDQ             $0x00001000, R10
-	JMP              more364
+	JMP              more370
 
-fewer365:
+fewer371:
 	ADDQ $0x00000100, R11
 
-more366:
+more372:
 	SUBQ             $0x40, R11
-	JLT              fewer367
+	JLT              fewer373
 	VMOVUPS          1088(R10), Z8
 	VFMADD231PS.BCST 68(AX), Z8, Z5
 	VFMADD231PS.BCST 68(BX), Z8, Z6
@@ -9794,9 +9951,9 @@ more366:
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	JMP              more366
+	JMP              more372
 
-fewer367:
+fewer373:
 	ADDQ        $0x40, R11
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
@@ -9804,7 +9961,7 @@ fewer367:
 	SUBQ        R10, BX
 	SUBQ        R10, SI
 	SUBQ        R10, R8
-	MOVQ        664(DI), R10
+	MOVQ        736(DI), R10
 	VMOVUPS     576(R10), Z8
 	VMULPS.BCST 36(AX), Z8, Z9
 	VMULPS.BCST 36(BX), Z8, Z10
@@ -9813,9 +9970,9 @@ fewer367:
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
 
-more368:
+more374:
 	SUBQ             $0x00000100, R11
-	JLT              fewer369
+	JLT              fewer375
 	VMOVUPS          1600(R10), Z12
 	VFMADD231PS.BCST 100(AX), Z12, Z9
 	VFMADD231PS.BCST 100(BX), Z12, Z10
@@ -9841,14 +9998,14 @@ more368:
 	ADDQ             $0x00000100, SI
 	ADDQ             $0x00000100, R8
 	ADDQ             $0x00001000, R10
-	JMP              more368
+	JMP              more374
 
-fewer369:
+fewer375:
 	ADDQ $0x00000100, R11
 
-more370:
+more376:
 	SUBQ             $0x40, R11
-	JLT              fewer371
+	JLT              fewer377
 	VMOVUPS          1600(R10), Z12
 	VFMADD231PS.BCST 100(AX), Z12, Z9
 	VFMADD231PS.BCST 100(BX), Z12, Z10
@@ -9859,9 +10016,9 @@ more370:
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	JMP              more370
+	JMP              more376
 
-fewer371:
+fewer377:
 	ADDQ        $0x40, R11
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
@@ -9873,7 +10030,7 @@ fewer371:
 	VADDPS      Z10, Z6, Z6
 	VADDPS      Z11, Z7, Z7
 	VADDPS      Z8, Z4, Z4
-	MOVQ        664(DI), R10
+	MOVQ        736(DI), R10
 	VMOVUPS     320(R10), Z8
 	VMULPS.BCST 20(AX), Z8, Z9
 	VMULPS.BCST 20(BX), Z8, Z10
@@ -9882,9 +10039,9 @@ fewer371:
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
 
-more372:
+more378:
 	SUBQ             $0x00000100, R11
-	JLT              fewer373
+	JLT              fewer379
 	VMOVUPS          1344(R10), Z12
 	VFMADD231PS.BCST 84(AX), Z12, Z9
 	VFMADD231PS.BCST 84(BX), Z12, Z10
@@ -9910,14 +10067,14 @@ more372:
 	ADDQ             $0x00000100, SI
 	ADDQ             $0x00000100, R8
 	ADDQ             $0x00001000, R10
-	JMP              more372
+	JMP              more378
 
-fewer373:
+fewer379:
 	ADDQ $0x00000100, R11
 
-more374:
+more380:
 	SUBQ             $0x40, R11
-	JLT              fewer375
+	JLT              fewer381
 	VMOVUPS          1344(R10), Z12
 	VFMADD231PS.BCST 84(AX), Z12, Z9
 	VFMADD231PS.BCST 84(BX), Z12, Z10
@@ -9928,9 +10085,9 @@ more374:
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	JMP              more374
+	JMP              more380
 
-fewer375:
+fewer381:
 	ADDQ        $0x40, R11
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
@@ -9938,7 +10095,7 @@ fewer375:
 	SUBQ        R10, BX
 	SUBQ        R10, SI
 	SUBQ        R10, R8
-	MOVQ        664(DI), R10
+	MOVQ        736(DI), R10
 	VMOVUPS     832(R10), Z12
 	VMULPS.BCST 52(AX), Z12, Z13
 	VMULPS.BCST 52(BX), Z12, Z14
@@ -9947,9 +10104,9 @@ fewer375:
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
 
-more376:
+more382:
 	SUBQ             $0x00000100, R11
-	JLT              fewer377
+	JLT              fewer383
 	VMOVUPS          1856(R10), Z16
 	VFMADD231PS.BCST 116(AX), Z16, Z13
 	VFMADD231PS.BCST 116(BX), Z16, Z14
@@ -9975,14 +10132,14 @@ more376:
 	ADDQ             $0x00000100, SI
 	ADDQ             $0x00000100, R8
 	ADDQ             $0x00001000, R10
-	JMP              more376
+	JMP              more382
 
-fewer377:
+fewer383:
 	ADDQ $0x00000100, R11
 
-more378:
+more384:
 	SUBQ             $0x40, R11
-	JLT              fewer379
+	JLT              fewer385
 	VMOVUPS          1856(R10), Z16
 	VFMADD231PS.BCST 116(AX), Z16, Z13
 	VFMADD231PS.BCST 116(BX), Z16, Z14
@@ -9993,9 +10150,9 @@ more378:
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	JMP              more378
+	JMP              more384
 
-fewer379:
+fewer385:
 	ADDQ        $0x40, R11
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
@@ -10015,7 +10172,7 @@ fewer379:
 	VADDPS      Z6, Z2, Z2
 	VADDPS      Z7, Z3, Z3
 	VADDPS      Z4, Z0, Z0
-	MOVQ        664(DI), R10
+	MOVQ        736(DI), R10
 	VMOVUPS     128(R10), Z4
 	VMULPS.BCST 8(AX), Z4, Z5
 	VMULPS.BCST 8(BX), Z4, Z6
@@ -10024,9 +10181,9 @@ fewer379:
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
 
-more380:
+more386:
 	SUBQ             $0x00000100, R11
-	JLT              fewer381
+	JLT              fewer387
 	VMOVUPS          1152(R10), Z8
 	VFMADD231PS.BCST 72(AX), Z8, Z5
 	VFMADD231PS.BCST 72(BX), Z8, Z6
@@ -10052,14 +10209,14 @@ more380:
 	ADDQ             $0x00000100, SI
 	ADDQ             $0x00000100, R8
 	ADDQ             $0x00001000, R10
-	JMP              more380
+	JMP              more386
 
-fewer381:
+fewer387:
 	ADDQ $0x00000100, R11
 
-more382:
+more388:
 	SUBQ             $0x40, R11
-	JLT              fewer383
+	JLT              fewer389
 	VMOVUPS          1152(R10), Z8
 	VFMADD231PS.BCST 72(AX), Z8, Z5
 	VFMADD231PS.BCST 72(BX), Z8, Z6
@@ -10070,9 +10227,9 @@ more382:
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	JMP              more382
+	JMP              more388
 
-fewer383:
+fewer389:
 	ADDQ        $0x40, R11
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
@@ -10080,7 +10237,7 @@ fewer383:
 	SUBQ        R10, BX
 	SUBQ        R10, SI
 	SUBQ        R10, R8
-	MOVQ        664(DI), R10
+	MOVQ        736(DI), R10
 	VMOVUPS     640(R10), Z8
 	VMULPS.BCST 40(AX), Z8, Z9
 	VMULPS.BCST 40(BX), Z8, Z10
@@ -10089,9 +10246,9 @@ fewer383:
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
 
-more384:
+more390:
 	SUBQ             $0x00000100, R11
-	JLT              fewer385
+	JLT              fewer391
 	VMOVUPS          1664(R10), Z12
 	VFMADD231PS.BCST 104(AX), Z12, Z9
 	VFMADD231PS.BCST 104(BX), Z12, Z10
@@ -10117,14 +10274,14 @@ more384:
 	ADDQ             $0x00000100, SI
 	ADDQ             $0x00000100, R8
 	ADDQ             $0x00001000, R10
-	JMP              more384
+	JMP              more390
 
-fewer385:
+fewer391:
 	ADDQ $0x00000100, R11
 
-more386:
+more392:
 	SUBQ             $0x40, R11
-	JLT              fewer387
+	JLT              fewer393
 	VMOVUPS          1664(R10), Z12
 	VFMADD231PS.BCST 104(AX), Z12, Z9
 	VFMADD231PS.BCST 104(BX), Z12, Z10
@@ -10135,9 +10292,9 @@ more386:
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	JMP              more386
+	JMP              more392
 
-fewer387:
+fewer393:
 	ADDQ        $0x40, R11
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
@@ -10149,7 +10306,7 @@ fewer387:
 	VADDPS      Z10, Z6, Z6
 	VADDPS      Z11, Z7, Z7
 	VADDPS      Z8, Z4, Z4
-	MOVQ        664(DI), R10
+	MOVQ        736(DI), R10
 	VMOVUPS     384(R10), Z8
 	VMULPS.BCST 24(AX), Z8, Z9
 	VMULPS.BCST 24(BX), Z8, Z10
@@ -10158,9 +10315,9 @@ fewer387:
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
 
-more388:
+more394:
 	SUBQ             $0x00000100, R11
-	JLT              fewer389
+	JLT              fewer395
 	VMOVUPS          1408(R10), Z12
 	VFMADD231PS.BCST 88(AX), Z12, Z9
 	VFMADD231PS.BCST 88(BX), Z12, Z10
@@ -10186,14 +10343,14 @@ more388:
 	ADDQ             $0x00000100, SI
 	ADDQ             $0x00000100, R8
 	ADDQ             $0x00001000, R10
-	JMP              more388
+	JMP              more394
 
-fewer389:
+fewer395:
 	ADDQ $0x00000100, R11
 
-more390:
+more396:
 	SUBQ             $0x40, R11
-	JLT              fewer391
+	JLT              fewer397
 	VMOVUPS          1408(R10), Z12
 	VFMADD231PS.BCST 88(AX), Z12, Z9
 	VFMADD231PS.BCST 88(BX), Z12, Z10
@@ -10204,9 +10361,9 @@ more390:
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	JMP              more390
+	JMP              more396
 
-fewer391:
+fewer397:
 	ADDQ        $0x40, R11
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
@@ -10214,7 +10371,7 @@ fewer391:
 	SUBQ        R10, BX
 	SUBQ        R10, SI
 	SUBQ        R10, R8
-	MOVQ        664(DI), R10
+	MOVQ        736(DI), R10
 	VMOVUPS     896(R10), Z12
 	VMULPS.BCST 56(AX), Z12, Z13
 	VMULPS.BCST 56(BX), Z12, Z14
@@ -10223,9 +10380,9 @@ fewer391:
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
 
-more392:
+more398:
 	SUBQ             $0x00000100, R11
-	JLT              fewer393
+	JLT              fewer399
 	VMOVUPS          1920(R10), Z16
 	VFMADD231PS.BCST 120(AX), Z16, Z13
 	VFMADD231PS.BCST 120(BX), Z16, Z14
@@ -10251,14 +10408,14 @@ more392:
 	ADDQ             $0x00000100, SI
 	ADDQ             $0x00000100, R8
 	ADDQ             $0x00001000, R10
-	JMP              more392
+	JMP              more398
 
-fewer393:
+fewer399:
 	ADDQ $0x00000100, R11
 
-more394:
+more400:
 	SUBQ             $0x40, R11
-	JLT              fewer395
+	JLT              fewer401
 	VMOVUPS          1920(R10), Z16
 	VFMADD231PS.BCST 120(AX), Z16, Z13
 	VFMADD231PS.BCST 120(BX), Z16, Z14
@@ -10269,9 +10426,9 @@ more394:
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	JMP              more394
+	JMP              more400
 
-fewer395:
+fewer401:
 	ADDQ        $0x40, R11
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
@@ -10287,7 +10444,7 @@ fewer395:
 	VADDPS      Z10, Z6, Z6
 	VADDPS      Z11, Z7, Z7
 	VADDPS      Z8, Z4, Z4
-	MOVQ        664(DI), R10
+	MOVQ        736(DI), R10
 	VMOVUPS     192(R10), Z8
 	VMULPS.BCST 12(AX), Z8, Z9
 	VMULPS.BCST 12(BX), Z8, Z10
@@ -10296,9 +10453,9 @@ fewer395:
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
 
-more396:
+more402:
 	SUBQ             $0x00000100, R11
-	JLT              fewer397
+	JLT              fewer403
 	VMOVUPS          1216(R10), Z12
 	VFMADD231PS.BCST 76(AX), Z12, Z9
 	VFMADD231PS.BCST 76(BX), Z12, Z10
@@ -10324,14 +10481,14 @@ more396:
 	ADDQ             $0x00000100, SI
 	ADDQ             $0x00000100, R8
 	ADDQ             $0x00001000, R10
-	JMP              more396
+	JMP              more402
 
-fewer397:
+fewer403:
 	ADDQ $0x00000100, R11
 
-more398:
+more404:
 	SUBQ             $0x40, R11
-	JLT              fewer399
+	JLT              fewer405
 	VMOVUPS          1216(R10), Z12
 	VFMADD231PS.BCST 76(AX), Z12, Z9
 	VFMADD231PS.BCST 76(BX), Z12, Z10
@@ -10342,9 +10499,9 @@ more398:
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	JMP              more398
+	JMP              more404
 
-fewer399:
+fewer405:
 	ADDQ        $0x40, R11
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
@@ -10352,7 +10509,7 @@ fewer399:
 	SUBQ        R10, BX
 	SUBQ        R10, SI
 	SUBQ        R10, R8
-	MOVQ        664(DI), R10
+	MOVQ        736(DI), R10
 	VMOVUPS     704(R10), Z12
 	VMULPS.BCST 44(AX), Z12, Z13
 	VMULPS.BCST 44(BX), Z12, Z14
@@ -10361,9 +10518,9 @@ fewer399:
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
 
-more400:
+more406:
 	SUBQ             $0x00000100, R11
-	JLT              fewer401
+	JLT              fewer407
 	VMOVUPS          1728(R10), Z16
 	VFMADD231PS.BCST 108(AX), Z16, Z13
 	VFMADD231PS.BCST 108(BX), Z16, Z14
@@ -10389,14 +10546,14 @@ more400:
 	ADDQ             $0x00000100, SI
 	ADDQ             $0x00000100, R8
 	ADDQ             $0x00001000, R10
-	JMP              more400
+	JMP              more406
 
-fewer401:
+fewer407:
 	ADDQ $0x00000100, R11
 
-more402:
+more408:
 	SUBQ             $0x40, R11
-	JLT              fewer403
+	JLT              fewer409
 	VMOVUPS          1728(R10), Z16
 	VFMADD231PS.BCST 108(AX), Z16, Z13
 	VFMADD231PS.BCST 108(BX), Z16, Z14
@@ -10407,9 +10564,9 @@ more402:
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	JMP              more402
+	JMP              more408
 
-fewer403:
+fewer409:
 	ADDQ        $0x40, R11
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
@@ -10421,7 +10578,7 @@ fewer403:
 	VADDPS      Z14, Z10, Z10
 	VADDPS      Z15, Z11, Z11
 	VADDPS      Z12, Z8, Z8
-	MOVQ        664(DI), R10
+	MOVQ        736(DI), R10
 	VMOVUPS     448(R10), Z12
 	VMULPS.BCST 28(AX), Z12, Z13
 	VMULPS.BCST 28(BX), Z12, Z14
@@ -10430,9 +10587,9 @@ fewer403:
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
 
-more404:
+more410:
 	SUBQ             $0x00000100, R11
-	JLT              fewer405
+	JLT              fewer411
 	VMOVUPS          1472(R10), Z16
 	VFMADD231PS.BCST 92(AX), Z16, Z13
 	VFMADD231PS.BCST 92(BX), Z16, Z14
@@ -10458,14 +10615,14 @@ more404:
 	ADDQ             $0x00000100, SI
 	ADDQ             $0x00000100, R8
 	ADDQ             $0x00001000, R10
-	JMP              more404
+	JMP              more410
 
-fewer405:
+fewer411:
 	ADDQ $0x00000100, R11
 
-more406:
+more412:
 	SUBQ             $0x40, R11
-	JLT              fewer407
+	JLT              fewer413
 	VMOVUPS          1472(R10), Z16
 	VFMADD231PS.BCST 92(AX), Z16, Z13
 	VFMADD231PS.BCST 92(BX), Z16, Z14
@@ -10476,9 +10633,9 @@ more406:
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	JMP              more406
+	JMP              more412
 
-fewer407:
+fewer413:
 	ADDQ        $0x40, R11
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
@@ -10486,7 +10643,7 @@ fewer407:
 	SUBQ        R10, BX
 	SUBQ        R10, SI
 	SUBQ        R10, R8
-	MOVQ        664(DI), R10
+	MOVQ        736(DI), R10
 	VMOVUPS     960(R10), Z16
 	VMULPS.BCST 60(AX), Z16, Z17
 	VMULPS.BCST 60(BX), Z16, Z18
@@ -10495,9 +10652,9 @@ fewer407:
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
 
-more408:
+more414:
 	SUBQ             $0x00000100, R11
-	JLT              fewer409
+	JLT              fewer415
 	VMOVUPS          1984(R10), Z20
 	VFMADD231PS.BCST 124(AX), Z20, Z17
 	VFMADD231PS.BCST 124(BX), Z20, Z18
@@ -10523,14 +10680,14 @@ more408:
 	ADDQ             $0x00000100, SI
 	ADDQ             $0x00000100, R8
 	ADDQ             $0x00001000, R10
-	JMP              more408
+	JMP              more414
 
-fewer409:
+fewer415:
 	ADDQ $0x00000100, R11
 
-more410:
+more416:
 	SUBQ             $0x40, R11
-	JLT              fewer411
+	JLT              fewer417
 	VMOVUPS          1984(R10), Z20
 	VFMADD231PS.BCST 124(AX), Z20, Z17
 	VFMADD231PS.BCST 124(BX), Z20, Z18
@@ -10541,9 +10698,9 @@ more410:
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	JMP              more410
+	JMP              more416
 
-fewer411:
+fewer417:
 	ADDQ    $0x40, R11
 	MOVQ    CX, R10
 	SUBQ    $0x40, R10
@@ -10579,20 +10736,20 @@ fewer411:
 	ADDQ    R10, SI
 	ADDQ    R10, R8
 	SUBQ    $0x04, R9
-	JG      cells347
+	JG      cells353
 	TESTQ   DI, DI
 	RET
 
 // func opColumnScoresOf64AVX512()
 // Requires: AVX512F
 TEXT ·opColumnScoresOf64AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 576(DI), AX
-	MOVQ 200(DI), CX
-	MOVQ 352(DI), DX
-	MOVQ 592(DI), BX
+	MOVQ 648(DI), AX
+	MOVQ 208(DI), CX
+	MOVQ 424(DI), DX
+	MOVQ 664(DI), BX
 
-cells412:
-	MOVQ             664(DI), SI
+cells418:
+	MOVQ             736(DI), SI
 	VMOVUPS          (SI), Z0
 	VMULPS.BCST      (AX), Z0, Z1
 	VMULPS.BCST      256(AX), Z0, Z2
@@ -10613,7 +10770,7 @@ cells412:
 	VFMADD231PS.BCST 448(AX), Z4, Z2
 	VFMADD231PS.BCST 704(AX), Z4, Z3
 	VFMADD231PS.BCST 960(AX), Z4, Z0
-	MOVQ             664(DI), SI
+	MOVQ             736(DI), SI
 	VMOVUPS          512(SI), Z4
 	VMULPS.BCST      32(AX), Z4, Z5
 	VMULPS.BCST      288(AX), Z4, Z6
@@ -10638,7 +10795,7 @@ cells412:
 	VADDPS           Z6, Z2, Z2
 	VADDPS           Z7, Z3, Z3
 	VADDPS           Z4, Z0, Z0
-	MOVQ             664(DI), SI
+	MOVQ             736(DI), SI
 	VMOVUPS          256(SI), Z4
 	VMULPS.BCST      16(AX), Z4, Z5
 	VMULPS.BCST      272(AX), Z4, Z6
@@ -10659,7 +10816,7 @@ cells412:
 	VFMADD231PS.BCST 464(AX), Z8, Z6
 	VFMADD231PS.BCST 720(AX), Z8, Z7
 	VFMADD231PS.BCST 976(AX), Z8, Z4
-	MOVQ             664(DI), SI
+	MOVQ             736(DI), SI
 	VMOVUPS          768(SI), Z8
 	VMULPS.BCST      48(AX), Z8, Z9
 	VMULPS.BCST      304(AX), Z8, Z10
@@ -10688,7 +10845,7 @@ cells412:
 	VADDPS           Z6, Z2, Z2
 	VADDPS           Z7, Z3, Z3
 	VADDPS           Z4, Z0, Z0
-	MOVQ             664(DI), SI
+	MOVQ             736(DI), SI
 	VMOVUPS          64(SI), Z4
 	VMULPS.BCST      4(AX), Z4, Z5
 	VMULPS.BCST      260(AX), Z4, Z6
@@ -10709,7 +10866,7 @@ cells412:
 	VFMADD231PS.BCST 452(AX), Z8, Z6
 	VFMADD231PS.BCST 708(AX), Z8, Z7
 	VFMADD231PS.BCST 964(AX), Z8, Z4
-	MOVQ             664(DI), SI
+	MOVQ             736(DI), SI
 	VMOVUPS          576(SI), Z8
 	VMULPS.BCST      36(AX), Z8, Z9
 	VMULPS.BCST      292(AX), Z8, Z10
@@ -10734,7 +10891,7 @@ cells412:
 	VADDPS           Z10, Z6, Z6
 	VADDPS           Z11, Z7, Z7
 	VADDPS           Z8, Z4, Z4
-	MOVQ             664(DI), SI
+	MOVQ             736(DI), SI
 	VMOVUPS          320(SI), Z8
 	VMULPS.BCST      20(AX), Z8, Z9
 	VMULPS.BCST      276(AX), Z8, Z10
@@ -10755,7 +10912,7 @@ cells412:
 	VFMADD231PS.BCST 468(AX), Z12, Z10
 	VFMADD231PS.BCST 724(AX), Z12, Z11
 	VFMADD231PS.BCST 980(AX), Z12, Z8
-	MOVQ             664(DI), SI
+	MOVQ             736(DI), SI
 	VMOVUPS          832(SI), Z12
 	VMULPS.BCST      52(AX), Z12, Z13
 	VMULPS.BCST      308(AX), Z12, Z14
@@ -10788,7 +10945,7 @@ cells412:
 	VADDPS           Z6, Z2, Z2
 	VADDPS           Z7, Z3, Z3
 	VADDPS           Z4, Z0, Z0
-	MOVQ             664(DI), SI
+	MOVQ             736(DI), SI
 	VMOVUPS          128(SI), Z4
 	VMULPS.BCST      8(AX), Z4, Z5
 	VMULPS.BCST      264(AX), Z4, Z6
@@ -10809,7 +10966,7 @@ cells412:
 	VFMADD231PS.BCST 456(AX), Z8, Z6
 	VFMADD231PS.BCST 712(AX), Z8, Z7
 	VFMADD231PS.BCST 968(AX), Z8, Z4
-	MOVQ             664(DI), SI
+	MOVQ             736(DI), SI
 	VMOVUPS          640(SI), Z8
 	VMULPS.BCST      40(AX), Z8, Z9
 	VMULPS.BCST      296(AX), Z8, Z10
@@ -10834,7 +10991,7 @@ cells412:
 	VADDPS           Z10, Z6, Z6
 	VADDPS           Z11, Z7, Z7
 	VADDPS           Z8, Z4, Z4
-	MOVQ             664(DI), SI
+	MOVQ             736(DI), SI
 	VMOVUPS          384(SI), Z8
 	VMULPS.BCST      24(AX), Z8, Z9
 	VMULPS.BCST      280(AX), Z8, Z10
@@ -10855,7 +11012,7 @@ cells412:
 	VFMADD231PS.BCST 472(AX), Z12, Z10
 	VFMADD231PS.BCST 728(AX), Z12, Z11
 	VFMADD231PS.BCST 984(AX), Z12, Z8
-	MOVQ             664(DI), SI
+	MOVQ             736(DI), SI
 	VMOVUPS          896(SI), Z12
 	VMULPS.BCST      56(AX), Z12, Z13
 	VMULPS.BCST      312(AX), Z12, Z14
@@ -10884,7 +11041,7 @@ cells412:
 	VADDPS           Z10, Z6, Z6
 	VADDPS           Z11, Z7, Z7
 	VADDPS           Z8, Z4, Z4
-	MOVQ             664(DI), SI
+	MOVQ             736(DI), SI
 	VMOVUPS          192(SI), Z8
 	VMULPS.BCST      12(AX), Z8, Z9
 	VMULPS.BCST      268(AX), Z8, Z10
@@ -10905,7 +11062,7 @@ cells412:
 	VFMADD231PS.BCST 460(AX), Z12, Z10
 	VFMADD231PS.BCST 716(AX), Z12, Z11
 	VFMADD231PS.BCST 972(AX), Z12, Z8
-	MOVQ             664(DI), SI
+	MOVQ             736(DI), SI
 	VMOVUPS          704(SI), Z12
 	VMULPS.BCST      44(AX), Z12, Z13
 	VMULPS.BCST      300(AX), Z12, Z14
@@ -10930,7 +11087,7 @@ cells412:
 	VADDPS           Z14, Z10, Z10
 	VADDPS           Z15, Z11, Z11
 	VADDPS           Z12, Z8, Z8
-	MOVQ             664(DI), SI
+	MOVQ             736(DI), SI
 	VMOVUPS          448(SI), Z12
 	VMULPS.BCST      28(AX), Z12, Z13
 	VMULPS.BCST      284(AX), Z12, Z14
@@ -10951,7 +11108,7 @@ cells412:
 	VFMADD231PS.BCST 476(AX), Z16, Z14
 	VFMADD231PS.BCST 732(AX), Z16, Z15
 	VFMADD231PS.BCST 988(AX), Z16, Z12
-	MOVQ             664(DI), SI
+	MOVQ             736(DI), SI
 	VMOVUPS          960(SI), Z16
 	VMULPS.BCST      60(AX), Z16, Z17
 	VMULPS.BCST      316(AX), Z16, Z18
@@ -10997,20 +11154,20 @@ cells412:
 	SHLQ             $0x02, SI
 	ADDQ             SI, AX
 	SUBQ             $0x04, BX
-	JG               cells412
+	JG               cells418
 	TESTQ            DI, DI
 	RET
 
 // func opColumnScoresOf128AVX512()
 // Requires: AVX512F
 TEXT ·opColumnScoresOf128AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 576(DI), AX
-	MOVQ 200(DI), CX
-	MOVQ 352(DI), DX
-	MOVQ 592(DI), BX
+	MOVQ 648(DI), AX
+	MOVQ 208(DI), CX
+	MOVQ 424(DI), DX
+	MOVQ 664(DI), BX
 
-cells413:
-	MOVQ             664(DI), SI
+cells419:
+	MOVQ             736(DI), SI
 	VMOVUPS          (SI), Z0
 	VMULPS.BCST      (AX), Z0, Z1
 	VMULPS.BCST      512(AX), Z0, Z2
@@ -11051,7 +11208,7 @@ cells413:
 	VFMADD231PS.BCST 960(AX), Z4, Z2
 	VFMADD231PS.BCST 1472(AX), Z4, Z3
 	VFMADD231PS.BCST 1984(AX), Z4, Z0
-	MOVQ             664(DI), SI
+	MOVQ             736(DI), SI
 	VMOVUPS          512(SI), Z4
 	VMULPS.BCST      32(AX), Z4, Z5
 	VMULPS.BCST      544(AX), Z4, Z6
@@ -11096,7 +11253,7 @@ cells413:
 	VADDPS           Z6, Z2, Z2
 	VADDPS           Z7, Z3, Z3
 	VADDPS           Z4, Z0, Z0
-	MOVQ             664(DI), SI
+	MOVQ             736(DI), SI
 	VMOVUPS          256(SI), Z4
 	VMULPS.BCST      16(AX), Z4, Z5
 	VMULPS.BCST      528(AX), Z4, Z6
@@ -11137,7 +11294,7 @@ cells413:
 	VFMADD231PS.BCST 976(AX), Z8, Z6
 	VFMADD231PS.BCST 1488(AX), Z8, Z7
 	VFMADD231PS.BCST 2000(AX), Z8, Z4
-	MOVQ             664(DI), SI
+	MOVQ             736(DI), SI
 	VMOVUPS          768(SI), Z8
 	VMULPS.BCST      48(AX), Z8, Z9
 	VMULPS.BCST      560(AX), Z8, Z10
@@ -11186,7 +11343,7 @@ cells413:
 	VADDPS           Z6, Z2, Z2
 	VADDPS           Z7, Z3, Z3
 	VADDPS           Z4, Z0, Z0
-	MOVQ             664(DI), SI
+	MOVQ             736(DI), SI
 	VMOVUPS          64(SI), Z4
 	VMULPS.BCST      4(AX), Z4, Z5
 	VMULPS.BCST      516(AX), Z4, Z6
@@ -11227,7 +11384,7 @@ cells413:
 	VFMADD231PS.BCST 964(AX), Z8, Z6
 	VFMADD231PS.BCST 1476(AX), Z8, Z7
 	VFMADD231PS.BCST 1988(AX), Z8, Z4
-	MOVQ             664(DI), SI
+	MOVQ             736(DI), SI
 	VMOVUPS          576(SI), Z8
 	VMULPS.BCST      36(AX), Z8, Z9
 	VMULPS.BCST      548(AX), Z8, Z10
@@ -11272,7 +11429,7 @@ cells413:
 	VADDPS           Z10, Z6, Z6
 	VADDPS           Z11, Z7, Z7
 	VADDPS           Z8, Z4, Z4
-	MOVQ             664(DI), SI
+	MOVQ             736(DI), SI
 	VMOVUPS          320(SI), Z8
 	VMULPS.BCST      20(AX), Z8, Z9
 	VMULPS.BCST      532(AX), Z8, Z10
@@ -11313,7 +11470,7 @@ cells413:
 	VFMADD231PS.BCST 980(AX), Z12, Z10
 	VFMADD231PS.BCST 1492(AX), Z12, Z11
 	VFMADD231PS.BCST 2004(AX), Z12, Z8
-	MOVQ             664(DI), SI
+	MOVQ             736(DI), SI
 	VMOVUPS          832(SI), Z12
 	VMULPS.BCST      52(AX), Z12, Z13
 	VMULPS.BCST      564(AX), Z12, Z14
@@ -11366,7 +11523,7 @@ cells413:
 	VADDPS           Z6, Z2, Z2
 	VADDPS           Z7, Z3, Z3
 	VADDPS           Z4, Z0, Z0
-	MOVQ             664(DI), SI
+	MOVQ             736(DI), SI
 	VMOVUPS          128(SI), Z4
 	VMULPS.BCST      8(AX), Z4, Z5
 	VMULPS.BCST      520(AX), Z4, Z6
@@ -11407,7 +11564,7 @@ cells413:
 	VFMADD231PS.BCST 968(AX), Z8, Z6
 	VFMADD231PS.BCST 1480(AX), Z8, Z7
 	VFMADD231PS.BCST 1992(AX), Z8, Z4
-	MOVQ             664(DI), SI
+	MOVQ             736(DI), SI
 	VMOVUPS          640(SI), Z8
 	VMULPS.BCST      40(AX), Z8, Z9
 	VMULPS.BCST      552(AX), Z8, Z10
@@ -11452,7 +11609,7 @@ cells413:
 	VADDPS           Z10, Z6, Z6
 	VADDPS           Z11, Z7, Z7
 	VADDPS           Z8, Z4, Z4
-	MOVQ             664(DI), SI
+	MOVQ             736(DI), SI
 	VMOVUPS          384(SI), Z8
 	VMULPS.BCST      24(AX), Z8, Z9
 	VMULPS.BCST      536(AX), Z8, Z10
@@ -11493,7 +11650,7 @@ cells413:
 	VFMADD231PS.BCST 984(AX), Z12, Z10
 	VFMADD231PS.BCST 1496(AX), Z12, Z11
 	VFMADD231PS.BCST 2008(AX), Z12, Z8
-	MOVQ             664(DI), SI
+	MOVQ             736(DI), SI
 	VMOVUPS          896(SI), Z12
 	VMULPS.BCST      56(AX), Z12, Z13
 	VMULPS.BCST      568(AX), Z12, Z14
@@ -11542,7 +11699,7 @@ cells413:
 	VADDPS           Z10, Z6, Z6
 	VADDPS           Z11, Z7, Z7
 	VADDPS           Z8, Z4, Z4
-	MOVQ             664(DI), SI
+	MOVQ             736(DI), SI
 	VMOVUPS          192(SI), Z8
 	VMULPS.BCST      12(AX), Z8, Z9
 	VMULPS.BCST      524(AX), Z8, Z10
@@ -11583,7 +11740,7 @@ cells413:
 	VFMADD231PS.BCST 972(AX), Z12, Z10
 	VFMADD231PS.BCST 1484(AX), Z12, Z11
 	VFMADD231PS.BCST 1996(AX), Z12, Z8
-	MOVQ             664(DI), SI
+	MOVQ             736(DI), SI
 	VMOVUPS          704(SI), Z12
 	VMULPS.BCST      44(AX), Z12, Z13
 	VMULPS.BCST      556(AX), Z12, Z14
@@ -11628,7 +11785,7 @@ cells413:
 	VADDPS           Z14, Z10, Z10
 	VADDPS           Z15, Z11, Z11
 	VADDPS           Z12, Z8, Z8
-	MOVQ             664(DI), SI
+	MOVQ             736(DI), SI
 	VMOVUPS          448(SI), Z12
 	VMULPS.BCST      28(AX), Z12, Z13
 	VMULPS.BCST      540(AX), Z12, Z14
@@ -11669,7 +11826,7 @@ cells413:
 	VFMADD231PS.BCST 988(AX), Z16, Z14
 	VFMADD231PS.BCST 1500(AX), Z16, Z15
 	VFMADD231PS.BCST 2012(AX), Z16, Z12
-	MOVQ             664(DI), SI
+	MOVQ             736(DI), SI
 	VMOVUPS          960(SI), Z16
 	VMULPS.BCST      60(AX), Z16, Z17
 	VMULPS.BCST      572(AX), Z16, Z18
@@ -11735,24 +11892,24 @@ cells413:
 	SHLQ             $0x02, SI
 	ADDQ             SI, AX
 	SUBQ             $0x04, BX
-	JG               cells413
+	JG               cells419
 	TESTQ            DI, DI
 	RET
 
 // func opColumnSoftmaxAVX512()
 // Requires: AVX512DQ, AVX512F
 TEXT ·opColumnSoftmaxAVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  592(DI), AX
-	MOVL  272(DI), CX
+	MOVQ  664(DI), AX
+	MOVL  280(DI), CX
 	TESTL CX, CX
-	JZ    noCap414
+	JZ    noCap420
 
 	// soft cap
-	VBROADCASTSS 272(DI), Z0
-	MOVQ         352(DI), CX
+	VBROADCASTSS 280(DI), Z0
+	MOVQ         424(DI), CX
 	MOVQ         AX, DX
 
-rows415:
+rows421:
 	VMOVUPS     tanhHigh<>+0(SB), Z1
 	VMOVUPS     one<>+0(SB), Z2
 	VMOVUPS     two<>+0(SB), Z3
@@ -11777,21 +11934,21 @@ rows415:
 	VMOVUPS     Z1, (CX)
 	ADDQ        $0x40, CX
 	DECQ        DX
-	JNZ         rows415
+	JNZ         rows421
 
-noCap414:
-	CMPQ 728(DI), $0x00
-	JEQ  allSeen416
+noCap420:
+	CMPQ 800(DI), $0x00
+	JEQ  allSeen422
 
 	// cells that some do not see: bit c of a vector's mask is cell c
-	MOVQ    352(DI), CX
-	MOVQ    360(DI), DX
-	MOVQ    592(DI), BX
+	MOVQ    424(DI), CX
+	MOVQ    432(DI), DX
+	MOVQ    664(DI), BX
 	VMOVUPS negInf<>+0(SB), Z0
 	VMOVUPS bit<>+0(SB), Z1
-	VMOVUPS 752(DI), Z2
+	VMOVUPS 824(DI), Z2
 
-cells417:
+cells423:
 	VPTESTMD  Z1, Z2, K1
 	KMOVW     K1, (DX)
 	VBLENDMPS (CX), Z0, K1, Z5
@@ -11800,11 +11957,11 @@ cells417:
 	ADDQ      $0x40, CX
 	ADDQ      $0x02, DX
 	DECQ      BX
-	JNZ       cells417
+	JNZ       cells423
 
-allSeen416:
+allSeen422:
 	// behind the last cell, up to a multiple of 4
-	MOVQ    352(DI), CX
+	MOVQ    424(DI), CX
 	MOVQ    AX, DX
 	SHLQ    $0x06, DX
 	ADDQ    DX, CX
@@ -11814,24 +11971,24 @@ allSeen416:
 	VMOVUPS Z0, 128(CX)
 
 	// maxima
-	MOVQ    672(DI), CX
-	MOVQ    680(DI), DX
+	MOVQ    744(DI), CX
+	MOVQ    752(DI), DX
 	VMOVUPS (CX), Z0
 	VMOVAPS Z0, Z1
 	VMOVAPS Z0, Z2
 	VMOVAPS Z0, Z3
 	VMOVAPS Z0, Z4
-	MOVQ    352(DI), BX
+	MOVQ    424(DI), BX
 	MOVQ    AX, SI
 
-rows418:
+rows424:
 	VMAXPS      (BX), Z1, Z1
 	VMAXPS      64(BX), Z2, Z2
 	VMAXPS      128(BX), Z3, Z3
 	VMAXPS      192(BX), Z4, Z4
 	ADDQ        $0x00000100, BX
 	SUBQ        $0x04, SI
-	JG          rows418
+	JG          rows424
 	VMAXPS      Z2, Z1, Z1
 	VMAXPS      Z4, Z3, Z3
 	VMAXPS      Z3, Z1, Z1
@@ -11849,16 +12006,16 @@ rows418:
 	VFMADD213PS exp1<>+0(SB), Z0, Z3
 	VFMADD213PS exp0<>+0(SB), Z0, Z3
 	VSCALEFPS.Z Z2, Z3, K1, Z0
-	VMOVUPS     Z0, 952(DI)
+	VMOVUPS     Z0, 1024(DI)
 
 	// powers, and the sums of every fourth one
 	VXORPS Z2, Z2, Z2
 	VXORPS Z3, Z3, Z3
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
-	MOVQ   352(DI), CX
+	MOVQ   424(DI), CX
 
-rows419:
+rows425:
 	VMOVUPS     (CX), Z6
 	VSUBPS      Z1, Z6, Z6
 	VMOVUPS     expLow<>+0(SB), Z7
@@ -11925,7 +12082,7 @@ rows419:
 	VADDPS      Z6, Z5, Z5
 	ADDQ        $0x00000100, CX
 	SUBQ        $0x04, AX
-	JG          rows419
+	JG          rows425
 	VADDPS      Z4, Z2, Z2
 	VADDPS      Z5, Z3, Z3
 	VADDPS      Z3, Z2, Z2
@@ -11938,13 +12095,13 @@ rows419:
 // func opColumnValuesAVX512()
 // Requires: AVX512F
 TEXT ·opColumnValuesAVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 584(DI), AX
-	MOVQ 688(DI), CX
-	MOVQ 192(DI), DX
-	MOVQ 208(DI), BX
+	MOVQ 656(DI), AX
+	MOVQ 760(DI), CX
+	MOVQ 200(DI), DX
+	MOVQ 216(DI), BX
 
-panel420:
-	VMOVUPS 952(DI), Z0
+panel426:
+	VMOVUPS 1024(DI), Z0
 	VMULPS  (CX), Z0, Z1
 	VMULPS  64(CX), Z0, Z2
 	VMULPS  128(CX), Z0, Z3
@@ -11962,11 +12119,11 @@ panel420:
 	VMULPS  896(CX), Z0, Z15
 	VMULPS  960(CX), Z0, Z0
 	MOVQ    AX, SI
-	MOVQ    352(DI), R8
-	MOVQ    360(DI), R9
-	MOVQ    592(DI), R9
+	MOVQ    424(DI), R8
+	MOVQ    432(DI), R9
+	MOVQ    664(DI), R9
 
-cells421:
+cells427:
 	VMOVUPS          (R8), Z16
 	VFMADD231PS.BCST (SI), Z16, Z1
 	VFMADD231PS.BCST 4(SI), Z16, Z2
@@ -11987,7 +12144,7 @@ cells421:
 	ADDQ             BX, SI
 	ADDQ             $0x40, R8
 	DECQ             R9
-	JNZ              cells421
+	JNZ              cells427
 	VMOVUPS          Z1, (CX)
 	VMOVUPS          Z2, 64(CX)
 	VMOVUPS          Z3, 128(CX)
@@ -12007,20 +12164,20 @@ cells421:
 	ADDQ             $0x40, AX
 	ADDQ             $0x00000400, CX
 	SUBQ             $0x10, DX
-	JNZ              panel420
+	JNZ              panel426
 	TESTQ            DI, DI
 	RET
 
 // func opColumnSeenValuesAVX512()
 // Requires: AVX512F
 TEXT ·opColumnSeenValuesAVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 584(DI), AX
-	MOVQ 688(DI), CX
-	MOVQ 192(DI), DX
-	MOVQ 208(DI), BX
+	MOVQ 656(DI), AX
+	MOVQ 760(DI), CX
+	MOVQ 200(DI), DX
+	MOVQ 216(DI), BX
 
-panel422:
-	VMOVUPS 952(DI), Z0
+panel428:
+	VMOVUPS 1024(DI), Z0
 	VMULPS  (CX), Z0, Z1
 	VMULPS  64(CX), Z0, Z2
 	VMULPS  128(CX), Z0, Z3
@@ -12038,11 +12195,11 @@ panel422:
 	VMULPS  896(CX), Z0, Z15
 	VMULPS  960(CX), Z0, Z0
 	MOVQ    AX, SI
-	MOVQ    352(DI), R8
-	MOVQ    360(DI), R9
-	MOVQ    592(DI), R10
+	MOVQ    424(DI), R8
+	MOVQ    432(DI), R9
+	MOVQ    664(DI), R10
 
-cells423:
+cells429:
 	VMOVUPS          (R8), Z16
 	KMOVW            (R9), K1
 	ADDQ             $0x02, R9
@@ -12065,7 +12222,7 @@ cells423:
 	ADDQ             BX, SI
 	ADDQ             $0x40, R8
 	DECQ             R10
-	JNZ              cells423
+	JNZ              cells429
 	VMOVUPS          Z1, (CX)
 	VMOVUPS          Z2, 64(CX)
 	VMOVUPS          Z3, 128(CX)
@@ -12085,55 +12242,25 @@ cells423:
 	ADDQ             $0x40, AX
 	ADDQ             $0x00000400, CX
 	SUBQ             $0x10, DX
-	JNZ              panel422
+	JNZ              panel428
 	TESTQ            DI, DI
 	RET
 
 // func opExpandF32AVX512()
 // Requires: AVX512F, CMOV, MMX+
 TEXT ·opExpandF32AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    552(DI), AX
-	MOVQ    392(DI), CX
-	MOVQ    392(DI), DX
-	MOVQ    592(DI), BX
-	CMPQ    480(DI), $0x00
-	CMOVQNE 640(DI), DX
-	MOVQ    CX, 576(DI)
-	IMULQ   184(DI), BX
-
-loop424:
-	SUBQ       $0x20, BX
-	JLT        rest425
-	PREFETCHT1 (DX)
-	PREFETCHT1 64(DX)
-	ADDQ       $0x00000080, DX
-	VMOVUPS    (AX), Z0
-	VMOVUPS    Z0, (CX)
-	VMOVUPS    64(AX), Z0
-	VMOVUPS    Z0, 64(CX)
-	ADDQ       $0x00000080, AX
-	ADDQ       $0x00000080, CX
-	JMP        loop424
-
-rest425:
-	CMPQ    BX, $-16
-	JNE     done426
-	VMOVUPS (AX), Z0
-	VMOVUPS Z0, (CX)
-
-done426:
-	MOVQ    560(DI), AX
-	MOVQ    400(DI), CX
-	MOVQ    400(DI), DX
-	MOVQ    592(DI), BX
-	CMPQ    480(DI), $0x00
-	CMOVQNE 648(DI), DX
-	MOVQ    CX, 584(DI)
+	MOVQ    624(DI), AX
+	MOVQ    464(DI), CX
+	MOVQ    464(DI), DX
+	MOVQ    664(DI), BX
+	CMPQ    552(DI), $0x00
+	CMOVQNE 712(DI), DX
+	MOVQ    CX, 648(DI)
 	IMULQ   192(DI), BX
 
-loop427:
+loop430:
 	SUBQ       $0x20, BX
-	JLT        rest428
+	JLT        rest431
 	PREFETCHT1 (DX)
 	PREFETCHT1 64(DX)
 	ADDQ       $0x00000080, DX
@@ -12143,77 +12270,61 @@ loop427:
 	VMOVUPS    Z0, 64(CX)
 	ADDQ       $0x00000080, AX
 	ADDQ       $0x00000080, CX
-	JMP        loop427
+	JMP        loop430
 
-rest428:
+rest431:
 	CMPQ    BX, $-16
-	JNE     done429
+	JNE     done432
 	VMOVUPS (AX), Z0
 	VMOVUPS Z0, (CX)
 
-done429:
+done432:
+	MOVQ    632(DI), AX
+	MOVQ    472(DI), CX
+	MOVQ    472(DI), DX
+	MOVQ    664(DI), BX
+	CMPQ    552(DI), $0x00
+	CMOVQNE 720(DI), DX
+	MOVQ    CX, 656(DI)
+	IMULQ   200(DI), BX
+
+loop433:
+	SUBQ       $0x20, BX
+	JLT        rest434
+	PREFETCHT1 (DX)
+	PREFETCHT1 64(DX)
+	ADDQ       $0x00000080, DX
+	VMOVUPS    (AX), Z0
+	VMOVUPS    Z0, (CX)
+	VMOVUPS    64(AX), Z0
+	VMOVUPS    Z0, 64(CX)
+	ADDQ       $0x00000080, AX
+	ADDQ       $0x00000080, CX
+	JMP        loop433
+
+rest434:
+	CMPQ    BX, $-16
+	JNE     done435
+	VMOVUPS (AX), Z0
+	VMOVUPS Z0, (CX)
+
+done435:
 	TESTQ DI, DI
 	RET
 
 // func opGatherF32AVX512()
 // Requires: AVX512F, BMI, MMX+
 TEXT ·opGatherF32AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  440(DI), AX
-	MOVQ  624(DI), CX
-	MOVQ  632(DI), DX
-	MOVQ  280(DI), BX
-	IMULQ 136(DI), AX
+	MOVQ  512(DI), AX
+	MOVQ  696(DI), CX
+	MOVQ  704(DI), DX
+	MOVQ  288(DI), BX
+	IMULQ 144(DI), AX
 	ADDQ  88(DI), AX
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed430:
-	TZCNTQ  DX, SI
-	BLSRQ   DX, DX
-	MOVLQSX (CX)(SI*4), R9
-	IMULQ   152(DI), R9
-	ADDQ    AX, R9
-	MOVLQSX (BX)(SI*4), R10
-	IMULQ   152(DI), R10
-	ADDQ    AX, R10
-	MOVQ    184(DI), R11
-	MOVQ    200(DI), R8
-	IMULQ   SI, R8
-	ADDQ    392(DI), R8
-
-loop431:
-	SUBQ       $0x20, R11
-	JLT        rest432
-	PREFETCHT1 (R10)
-	PREFETCHT1 64(R10)
-	ADDQ       $0x00000080, R10
-	VMOVUPS    (R9), Z0
-	VMOVUPS    Z0, (R8)
-	VMOVUPS    64(R9), Z0
-	VMOVUPS    Z0, 64(R8)
-	ADDQ       $0x00000080, R9
-	ADDQ       $0x00000080, R8
-	JMP        loop431
-
-rest432:
-	CMPQ    R11, $-16
-	JNE     done433
-	VMOVUPS (R9), Z0
-	VMOVUPS Z0, (R8)
-
-done433:
-	TESTQ DX, DX
-	JNZ   listed430
-	MOVQ  440(DI), AX
-	MOVQ  624(DI), CX
-	MOVQ  632(DI), DX
-	MOVQ  280(DI), BX
-	IMULQ 144(DI), AX
-	ADDQ  96(DI), AX
-	SHLQ  $0x02, BX
-	ADDQ  CX, BX
-
-listed434:
+listed436:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -12225,11 +12336,11 @@ listed434:
 	MOVQ    192(DI), R11
 	MOVQ    208(DI), R8
 	IMULQ   SI, R8
-	ADDQ    400(DI), R8
+	ADDQ    464(DI), R8
 
-loop435:
+loop437:
 	SUBQ       $0x20, R11
-	JLT        rest436
+	JLT        rest438
 	PREFETCHT1 (R10)
 	PREFETCHT1 64(R10)
 	ADDQ       $0x00000080, R10
@@ -12239,38 +12350,84 @@ loop435:
 	VMOVUPS    Z0, 64(R8)
 	ADDQ       $0x00000080, R9
 	ADDQ       $0x00000080, R8
-	JMP        loop435
+	JMP        loop437
 
-rest436:
+rest438:
 	CMPQ    R11, $-16
-	JNE     done437
+	JNE     done439
 	VMOVUPS (R9), Z0
 	VMOVUPS Z0, (R8)
 
-done437:
+done439:
 	TESTQ DX, DX
-	JNZ   listed434
+	JNZ   listed436
+	MOVQ  512(DI), AX
+	MOVQ  696(DI), CX
+	MOVQ  704(DI), DX
+	MOVQ  288(DI), BX
+	IMULQ 152(DI), AX
+	ADDQ  96(DI), AX
+	SHLQ  $0x02, BX
+	ADDQ  CX, BX
+
+listed440:
+	TZCNTQ  DX, SI
+	BLSRQ   DX, DX
+	MOVLQSX (CX)(SI*4), R9
+	IMULQ   168(DI), R9
+	ADDQ    AX, R9
+	MOVLQSX (BX)(SI*4), R10
+	IMULQ   168(DI), R10
+	ADDQ    AX, R10
+	MOVQ    200(DI), R11
+	MOVQ    216(DI), R8
+	IMULQ   SI, R8
+	ADDQ    472(DI), R8
+
+loop441:
+	SUBQ       $0x20, R11
+	JLT        rest442
+	PREFETCHT1 (R10)
+	PREFETCHT1 64(R10)
+	ADDQ       $0x00000080, R10
+	VMOVUPS    (R9), Z0
+	VMOVUPS    Z0, (R8)
+	VMOVUPS    64(R9), Z0
+	VMOVUPS    Z0, 64(R8)
+	ADDQ       $0x00000080, R9
+	ADDQ       $0x00000080, R8
+	JMP        loop441
+
+rest442:
+	CMPQ    R11, $-16
+	JNE     done443
+	VMOVUPS (R9), Z0
+	VMOVUPS Z0, (R8)
+
+done443:
+	TESTQ DX, DX
+	JNZ   listed440
 	TESTQ DI, DI
 	RET
 
 // func opScores1F32AVX512()
 // Requires: AVX512DQ, AVX512F, MMX+
 TEXT ·opScores1F32AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   576(DI), AX
-	MOVQ   352(DI), CX
-	MOVQ   592(DI), DX
-	MOVQ   640(DI), BX
-	MOVQ   200(DI), SI
+	MOVQ   648(DI), AX
+	MOVQ   424(DI), CX
+	MOVQ   664(DI), DX
+	MOVQ   712(DI), BX
+	MOVQ   208(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	LEAQ   (SI)(SI*4), R9
 	LEAQ   (SI)(R8*2), R10
-	MOVQ   168(DI), R11
+	MOVQ   176(DI), R11
 	IMUL3Q $0x10, R11, R11
 
-cells438:
+cells444:
 	MOVQ   AX, R12
-	MOVQ   664(DI), R13
-	MOVQ   184(DI), R14
+	MOVQ   736(DI), R13
+	MOVQ   192(DI), R14
 	LEAQ   (AX)(SI*8), R15
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
@@ -12289,7 +12446,7 @@ cells438:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims439:
+dims445:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -12328,7 +12485,7 @@ dims439:
 	ADDQ        $0x40, R15
 	ADDQ        $0x40, R13
 	SUBQ        $0x10, R14
-	JNZ         dims439
+	JNZ         dims445
 	VSHUFF64X2  $0x44, Z4, Z0, Z16
 	VSHUFF64X2  $0xee, Z4, Z0, Z0
 	VADDPS      Z16, Z0, Z0
@@ -12379,26 +12536,26 @@ dims439:
 	LEAQ        (AX)(SI*8), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x10, DX
-	JG          cells438
+	JG          cells444
 	TESTQ       DI, DI
 	RET
 
 // func opValues1F32AVX512()
 // Requires: AVX512F, MMX+
 TEXT ·opValues1F32AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 584(DI), AX
-	MOVQ 688(DI), CX
-	MOVQ 192(DI), DX
-	MOVQ 648(DI), BX
-	MOVQ 208(DI), SI
-	MOVQ 208(DI), R8
-	MOVQ 160(DI), R9
+	MOVQ 656(DI), AX
+	MOVQ 760(DI), CX
+	MOVQ 200(DI), DX
+	MOVQ 720(DI), BX
+	MOVQ 216(DI), SI
+	MOVQ 216(DI), R8
+	MOVQ 168(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel440:
+panel446:
 	CMPQ         DX, $0x00000080
-	JLT          narrower441
-	VBROADCASTSS 952(DI), Z0
+	JLT          narrower447
+	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
@@ -12408,11 +12565,11 @@ panel440:
 	VMULPS       384(CX), Z0, Z7
 	VMULPS       448(CX), Z0, Z0
 	MOVQ         AX, SI
-	MOVQ         352(DI), R10
-	MOVQ         592(DI), R11
+	MOVQ         424(DI), R10
+	MOVQ         664(DI), R11
 	MOVQ         BX, R12
 
-cells442:
+cells448:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	PREFETCHT1   128(R12)
@@ -12434,7 +12591,7 @@ cells442:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells442
+	JNZ          cells448
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -12445,27 +12602,27 @@ cells442:
 	VMOVUPS      Z0, 448(CX)
 	ADDQ         $0x00000200, AX
 	ADDQ         $0x00000200, CX
-	MOVQ         176(DI), SI
+	MOVQ         184(DI), SI
 	IMUL3Q       $0x08, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x00000080, DX
-	JMP          panel440
+	JMP          panel446
 
-narrower441:
-panel443:
+narrower447:
+panel449:
 	CMPQ         DX, $0x40
-	JLT          narrower444
-	VBROADCASTSS 952(DI), Z0
+	JLT          narrower450
+	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
 	MOVQ         AX, SI
-	MOVQ         352(DI), R10
-	MOVQ         592(DI), R11
+	MOVQ         424(DI), R10
+	MOVQ         664(DI), R11
 	MOVQ         BX, R12
 
-cells445:
+cells451:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	PREFETCHT1   128(R12)
@@ -12479,32 +12636,32 @@ cells445:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells445
+	JNZ          cells451
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
 	VMOVUPS      Z0, 192(CX)
 	ADDQ         $0x00000100, AX
 	ADDQ         $0x00000100, CX
-	MOVQ         176(DI), SI
+	MOVQ         184(DI), SI
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel443
+	JMP          panel449
 
-narrower444:
-panel446:
+narrower450:
+panel452:
 	CMPQ         DX, $0x20
-	JLT          narrower447
-	VBROADCASTSS 952(DI), Z0
+	JLT          narrower453
+	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
 	MOVQ         AX, SI
-	MOVQ         352(DI), R10
-	MOVQ         592(DI), R11
+	MOVQ         424(DI), R10
+	MOVQ         664(DI), R11
 	MOVQ         BX, R12
 
-cells448:
+cells454:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	VBROADCASTSS (R10), Z2
@@ -12514,29 +12671,29 @@ cells448:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells448
+	JNZ          cells454
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	ADDQ         $0x00000080, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         176(DI), SI
+	MOVQ         184(DI), SI
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel446
+	JMP          panel452
 
-narrower447:
-panel449:
+narrower453:
+panel455:
 	CMPQ         DX, $0x10
-	JLT          narrower450
-	VBROADCASTSS 952(DI), Z0
+	JLT          narrower456
+	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z0
 	MOVQ         AX, SI
-	MOVQ         352(DI), R10
-	MOVQ         592(DI), R11
+	MOVQ         424(DI), R10
+	MOVQ         664(DI), R11
 	MOVQ         BX, R12
 
-cells451:
+cells457:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Z1
 	VFMADD231PS  (SI), Z1, Z0
@@ -12544,38 +12701,38 @@ cells451:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells451
+	JNZ          cells457
 	VMOVUPS      Z0, (CX)
 	ADDQ         $0x40, AX
 	ADDQ         $0x40, CX
-	MOVQ         176(DI), SI
+	MOVQ         184(DI), SI
 	IMUL3Q       $0x01, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x10, DX
-	JMP          panel449
+	JMP          panel455
 
-narrower450:
+narrower456:
 	TESTQ DI, DI
 	RET
 
 // func opScores2F32AVX512()
 // Requires: AVX512DQ, AVX512F, MMX+
 TEXT ·opScores2F32AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   576(DI), AX
-	MOVQ   352(DI), CX
-	MOVQ   592(DI), DX
-	MOVQ   640(DI), BX
-	MOVQ   200(DI), SI
+	MOVQ   648(DI), AX
+	MOVQ   424(DI), CX
+	MOVQ   664(DI), DX
+	MOVQ   712(DI), BX
+	MOVQ   208(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	LEAQ   (SI)(SI*4), R9
 	LEAQ   (SI)(R8*2), R10
-	MOVQ   168(DI), R11
+	MOVQ   176(DI), R11
 	IMUL3Q $0x08, R11, R11
 
-cells452:
+cells458:
 	MOVQ   AX, R12
-	MOVQ   664(DI), R13
-	MOVQ   184(DI), R14
+	MOVQ   736(DI), R13
+	MOVQ   192(DI), R14
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -12593,7 +12750,7 @@ cells452:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims453:
+dims459:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -12632,7 +12789,7 @@ dims453:
 	ADDQ        $0x40, R12
 	ADDQ        $0x40, R13
 	SUBQ        $0x10, R14
-	JNZ         dims453
+	JNZ         dims459
 	VSHUFF64X2  $0x44, Z4, Z0, Z16
 	VSHUFF64X2  $0xee, Z4, Z0, Z0
 	VADDPS      Z16, Z0, Z0
@@ -12682,41 +12839,41 @@ dims453:
 	LEAQ        (AX)(SI*8), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x08, DX
-	JG          cells452
+	JG          cells458
 	TESTQ       DI, DI
 	RET
 
 // func opValues2F32AVX512()
 // Requires: AVX512F, MMX+
 TEXT ·opValues2F32AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 584(DI), AX
-	MOVQ 688(DI), CX
-	MOVQ 192(DI), DX
-	MOVQ 648(DI), BX
-	MOVQ 208(DI), SI
-	MOVQ 208(DI), R9
-	MOVQ 160(DI), R10
+	MOVQ 656(DI), AX
+	MOVQ 760(DI), CX
+	MOVQ 200(DI), DX
+	MOVQ 720(DI), BX
+	MOVQ 216(DI), SI
+	MOVQ 216(DI), R9
+	MOVQ 168(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel454:
+panel460:
 	CMPQ         DX, $0x40
-	JLT          narrower455
-	VBROADCASTSS 952(DI), Z0
+	JLT          narrower461
+	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 956(DI), Z4
+	VBROADCASTSS 1028(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
 	MOVQ         AX, R8
-	MOVQ         352(DI), R11
-	MOVQ         592(DI), R12
+	MOVQ         424(DI), R11
+	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells456:
+cells462:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	PREFETCHT1   128(R13)
@@ -12739,7 +12896,7 @@ cells456:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells456
+	JNZ          cells462
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -12750,28 +12907,28 @@ cells456:
 	VMOVUPS      Z4, 192(CX)(SI*1)
 	ADDQ         $0x00000100, AX
 	ADDQ         $0x00000100, CX
-	MOVQ         176(DI), R8
+	MOVQ         184(DI), R8
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel454
+	JMP          panel460
 
-narrower455:
-panel457:
+narrower461:
+panel463:
 	CMPQ         DX, $0x20
-	JLT          narrower458
-	VBROADCASTSS 952(DI), Z0
+	JLT          narrower464
+	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 956(DI), Z2
+	VBROADCASTSS 1028(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
 	MOVQ         AX, R8
-	MOVQ         352(DI), R11
-	MOVQ         592(DI), R12
+	MOVQ         424(DI), R11
+	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells459:
+cells465:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Z4
@@ -12786,33 +12943,33 @@ cells459:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells459
+	JNZ          cells465
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
 	VMOVUPS      Z2, 64(CX)(SI*1)
 	ADDQ         $0x00000080, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         176(DI), R8
+	MOVQ         184(DI), R8
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel457
+	JMP          panel463
 
-narrower458:
-panel460:
+narrower464:
+panel466:
 	CMPQ         DX, $0x10
-	JLT          narrower461
-	VBROADCASTSS 952(DI), Z0
+	JLT          narrower467
+	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z0
-	VBROADCASTSS 956(DI), Z1
+	VBROADCASTSS 1028(DI), Z1
 	VMULPS       (CX)(SI*1), Z1, Z1
 	MOVQ         AX, R8
-	MOVQ         352(DI), R11
-	MOVQ         592(DI), R12
+	MOVQ         424(DI), R11
+	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells462:
+cells468:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z2
 	VBROADCASTSS 4(R11), Z3
@@ -12823,37 +12980,37 @@ cells462:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells462
+	JNZ          cells468
 	VMOVUPS      Z0, (CX)
 	VMOVUPS      Z1, (CX)(SI*1)
 	ADDQ         $0x40, AX
 	ADDQ         $0x40, CX
-	MOVQ         176(DI), R8
+	MOVQ         184(DI), R8
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel460
+	JMP          panel466
 
-narrower461:
+narrower467:
 	TESTQ DI, DI
 	RET
 
 // func opScores3F32AVX512()
 // Requires: AVX512DQ, AVX512F, MMX+
 TEXT ·opScores3F32AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   576(DI), AX
-	MOVQ   352(DI), CX
-	MOVQ   592(DI), DX
-	MOVQ   640(DI), BX
-	MOVQ   200(DI), SI
+	MOVQ   648(DI), AX
+	MOVQ   424(DI), CX
+	MOVQ   664(DI), DX
+	MOVQ   712(DI), BX
+	MOVQ   208(DI), SI
 	LEAQ   (SI)(SI*2), R8
-	MOVQ   168(DI), R9
+	MOVQ   176(DI), R9
 	IMUL3Q $0x04, R9, R9
 
-cells463:
+cells469:
 	MOVQ   AX, R10
-	MOVQ   664(DI), R11
-	MOVQ   184(DI), R12
+	MOVQ   736(DI), R11
+	MOVQ   192(DI), R12
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -12867,7 +13024,7 @@ cells463:
 	VXORPS Z10, Z10, Z10
 	VXORPS Z11, Z11, Z11
 
-dims464:
+dims470:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -12895,7 +13052,7 @@ dims464:
 	ADDQ        $0x40, R10
 	ADDQ        $0x40, R11
 	SUBQ        $0x10, R12
-	JNZ         dims464
+	JNZ         dims470
 	VSHUFF64X2  $0x44, Z3, Z0, Z12
 	VSHUFF64X2  $0xee, Z3, Z0, Z0
 	VADDPS      Z12, Z0, Z0
@@ -12936,46 +13093,46 @@ dims464:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x04, DX
-	JG          cells463
+	JG          cells469
 	TESTQ       DI, DI
 	RET
 
 // func opValues3F32AVX512()
 // Requires: AVX512F, MMX+
 TEXT ·opValues3F32AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 584(DI), AX
-	MOVQ 688(DI), CX
-	MOVQ 192(DI), DX
-	MOVQ 648(DI), BX
-	MOVQ 208(DI), SI
-	MOVQ 208(DI), R9
-	MOVQ 160(DI), R10
+	MOVQ 656(DI), AX
+	MOVQ 760(DI), CX
+	MOVQ 200(DI), DX
+	MOVQ 720(DI), BX
+	MOVQ 216(DI), SI
+	MOVQ 216(DI), R9
+	MOVQ 168(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel465:
+panel471:
 	CMPQ         DX, $0x40
-	JLT          narrower466
-	VBROADCASTSS 952(DI), Z0
+	JLT          narrower472
+	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 956(DI), Z4
+	VBROADCASTSS 1028(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
-	VBROADCASTSS 960(DI), Z8
+	VBROADCASTSS 1032(DI), Z8
 	VMULPS       (CX)(SI*2), Z8, Z9
 	VMULPS       64(CX)(SI*2), Z8, Z10
 	VMULPS       128(CX)(SI*2), Z8, Z11
 	VMULPS       192(CX)(SI*2), Z8, Z8
 	MOVQ         AX, R8
-	MOVQ         352(DI), R11
-	MOVQ         592(DI), R12
+	MOVQ         424(DI), R11
+	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells467:
+cells473:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	PREFETCHT1   128(R13)
@@ -13003,7 +13160,7 @@ cells467:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells467
+	JNZ          cells473
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -13018,31 +13175,31 @@ cells467:
 	VMOVUPS      Z8, 192(CX)(SI*2)
 	ADDQ         $0x00000100, AX
 	ADDQ         $0x00000100, CX
-	MOVQ         176(DI), R8
+	MOVQ         184(DI), R8
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel465
+	JMP          panel471
 
-narrower466:
-panel468:
+narrower472:
+panel474:
 	CMPQ         DX, $0x20
-	JLT          narrower469
-	VBROADCASTSS 952(DI), Z0
+	JLT          narrower475
+	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 956(DI), Z2
+	VBROADCASTSS 1028(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
-	VBROADCASTSS 960(DI), Z4
+	VBROADCASTSS 1032(DI), Z4
 	VMULPS       (CX)(SI*2), Z4, Z5
 	VMULPS       64(CX)(SI*2), Z4, Z4
 	MOVQ         AX, R8
-	MOVQ         352(DI), R11
-	MOVQ         592(DI), R12
+	MOVQ         424(DI), R11
+	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells470:
+cells476:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Z6
@@ -13060,7 +13217,7 @@ cells470:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells470
+	JNZ          cells476
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -13069,28 +13226,28 @@ cells470:
 	VMOVUPS      Z4, 64(CX)(SI*2)
 	ADDQ         $0x00000080, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         176(DI), R8
+	MOVQ         184(DI), R8
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel468
+	JMP          panel474
 
-narrower469:
-panel471:
+narrower475:
+panel477:
 	CMPQ         DX, $0x10
-	JLT          narrower472
-	VBROADCASTSS 952(DI), Z0
+	JLT          narrower478
+	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z0
-	VBROADCASTSS 956(DI), Z1
+	VBROADCASTSS 1028(DI), Z1
 	VMULPS       (CX)(SI*1), Z1, Z1
-	VBROADCASTSS 960(DI), Z2
+	VBROADCASTSS 1032(DI), Z2
 	VMULPS       (CX)(SI*2), Z2, Z2
 	MOVQ         AX, R8
-	MOVQ         352(DI), R11
-	MOVQ         592(DI), R12
+	MOVQ         424(DI), R11
+	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells473:
+cells479:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z3
 	VBROADCASTSS 4(R11), Z4
@@ -13103,38 +13260,38 @@ cells473:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells473
+	JNZ          cells479
 	VMOVUPS      Z0, (CX)
 	VMOVUPS      Z1, (CX)(SI*1)
 	VMOVUPS      Z2, (CX)(SI*2)
 	ADDQ         $0x40, AX
 	ADDQ         $0x40, CX
-	MOVQ         176(DI), R8
+	MOVQ         184(DI), R8
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel471
+	JMP          panel477
 
-narrower472:
+narrower478:
 	TESTQ DI, DI
 	RET
 
 // func opScores4F32AVX512()
 // Requires: AVX512DQ, AVX512F, MMX+
 TEXT ·opScores4F32AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   576(DI), AX
-	MOVQ   352(DI), CX
-	MOVQ   592(DI), DX
-	MOVQ   640(DI), BX
-	MOVQ   200(DI), SI
+	MOVQ   648(DI), AX
+	MOVQ   424(DI), CX
+	MOVQ   664(DI), DX
+	MOVQ   712(DI), BX
+	MOVQ   208(DI), SI
 	LEAQ   (SI)(SI*2), R8
-	MOVQ   168(DI), R9
+	MOVQ   176(DI), R9
 	IMUL3Q $0x04, R9, R9
 
-cells474:
+cells480:
 	MOVQ   AX, R10
-	MOVQ   664(DI), R11
-	MOVQ   184(DI), R12
+	MOVQ   736(DI), R11
+	MOVQ   192(DI), R12
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -13152,7 +13309,7 @@ cells474:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims475:
+dims481:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -13185,7 +13342,7 @@ dims475:
 	ADDQ        $0x40, R10
 	ADDQ        $0x40, R11
 	SUBQ        $0x10, R12
-	JNZ         dims475
+	JNZ         dims481
 	VSHUFF64X2  $0x44, Z4, Z0, Z16
 	VSHUFF64X2  $0xee, Z4, Z0, Z0
 	VADDPS      Z16, Z0, Z0
@@ -13235,51 +13392,51 @@ dims475:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x04, DX
-	JG          cells474
+	JG          cells480
 	TESTQ       DI, DI
 	RET
 
 // func opValues4F32AVX512()
 // Requires: AVX512F, MMX+
 TEXT ·opValues4F32AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 584(DI), AX
-	MOVQ 688(DI), CX
-	MOVQ 192(DI), DX
-	MOVQ 648(DI), BX
-	MOVQ 208(DI), SI
-	MOVQ 208(DI), R9
-	MOVQ 160(DI), R10
+	MOVQ 656(DI), AX
+	MOVQ 760(DI), CX
+	MOVQ 200(DI), DX
+	MOVQ 720(DI), BX
+	MOVQ 216(DI), SI
+	MOVQ 216(DI), R9
+	MOVQ 168(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel476:
+panel482:
 	CMPQ         DX, $0x40
-	JLT          narrower477
-	VBROADCASTSS 952(DI), Z0
+	JLT          narrower483
+	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 956(DI), Z4
+	VBROADCASTSS 1028(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
-	VBROADCASTSS 960(DI), Z8
+	VBROADCASTSS 1032(DI), Z8
 	VMULPS       (CX)(SI*2), Z8, Z9
 	VMULPS       64(CX)(SI*2), Z8, Z10
 	VMULPS       128(CX)(SI*2), Z8, Z11
 	VMULPS       192(CX)(SI*2), Z8, Z8
-	VBROADCASTSS 964(DI), Z12
+	VBROADCASTSS 1036(DI), Z12
 	VMULPS       (CX)(R8*1), Z12, Z13
 	VMULPS       64(CX)(R8*1), Z12, Z14
 	VMULPS       128(CX)(R8*1), Z12, Z15
 	VMULPS       192(CX)(R8*1), Z12, Z12
 	MOVQ         AX, R11
-	MOVQ         352(DI), R12
-	MOVQ         592(DI), R13
+	MOVQ         424(DI), R12
+	MOVQ         664(DI), R13
 	MOVQ         BX, R14
 
-cells478:
+cells484:
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
 	PREFETCHT1   128(R14)
@@ -13312,7 +13469,7 @@ cells478:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells478
+	JNZ          cells484
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -13331,34 +13488,34 @@ cells478:
 	VMOVUPS      Z12, 192(CX)(R8*1)
 	ADDQ         $0x00000100, AX
 	ADDQ         $0x00000100, CX
-	MOVQ         176(DI), R11
+	MOVQ         184(DI), R11
 	IMUL3Q       $0x04, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x40, DX
-	JMP          panel476
+	JMP          panel482
 
-narrower477:
-panel479:
+narrower483:
+panel485:
 	CMPQ         DX, $0x20
-	JLT          narrower480
-	VBROADCASTSS 952(DI), Z0
+	JLT          narrower486
+	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 956(DI), Z2
+	VBROADCASTSS 1028(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
-	VBROADCASTSS 960(DI), Z4
+	VBROADCASTSS 1032(DI), Z4
 	VMULPS       (CX)(SI*2), Z4, Z5
 	VMULPS       64(CX)(SI*2), Z4, Z4
-	VBROADCASTSS 964(DI), Z6
+	VBROADCASTSS 1036(DI), Z6
 	VMULPS       (CX)(R8*1), Z6, Z7
 	VMULPS       64(CX)(R8*1), Z6, Z6
 	MOVQ         AX, R11
-	MOVQ         352(DI), R12
-	MOVQ         592(DI), R13
+	MOVQ         424(DI), R12
+	MOVQ         664(DI), R13
 	MOVQ         BX, R14
 
-cells481:
+cells487:
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
 	VBROADCASTSS (R12), Z8
@@ -13379,7 +13536,7 @@ cells481:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells481
+	JNZ          cells487
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -13390,30 +13547,30 @@ cells481:
 	VMOVUPS      Z6, 64(CX)(R8*1)
 	ADDQ         $0x00000080, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         176(DI), R11
+	MOVQ         184(DI), R11
 	IMUL3Q       $0x02, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x20, DX
-	JMP          panel479
+	JMP          panel485
 
-narrower480:
-panel482:
+narrower486:
+panel488:
 	CMPQ         DX, $0x10
-	JLT          narrower483
-	VBROADCASTSS 952(DI), Z0
+	JLT          narrower489
+	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z0
-	VBROADCASTSS 956(DI), Z1
+	VBROADCASTSS 1028(DI), Z1
 	VMULPS       (CX)(SI*1), Z1, Z1
-	VBROADCASTSS 960(DI), Z2
+	VBROADCASTSS 1032(DI), Z2
 	VMULPS       (CX)(SI*2), Z2, Z2
-	VBROADCASTSS 964(DI), Z3
+	VBROADCASTSS 1036(DI), Z3
 	VMULPS       (CX)(R8*1), Z3, Z3
 	MOVQ         AX, R11
-	MOVQ         352(DI), R12
-	MOVQ         592(DI), R13
+	MOVQ         424(DI), R12
+	MOVQ         664(DI), R13
 	MOVQ         BX, R14
 
-cells484:
+cells490:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Z4
 	VBROADCASTSS 4(R12), Z5
@@ -13428,67 +13585,38 @@ cells484:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells484
+	JNZ          cells490
 	VMOVUPS      Z0, (CX)
 	VMOVUPS      Z1, (CX)(SI*1)
 	VMOVUPS      Z2, (CX)(SI*2)
 	VMOVUPS      Z3, (CX)(R8*1)
 	ADDQ         $0x40, AX
 	ADDQ         $0x40, CX
-	MOVQ         176(DI), R11
+	MOVQ         184(DI), R11
 	IMUL3Q       $0x01, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x10, DX
-	JMP          panel482
+	JMP          panel488
 
-narrower483:
+narrower489:
 	TESTQ DI, DI
 	RET
 
 // func opExpandF16AVX512()
 // Requires: AVX512F, CMOV, MMX+
 TEXT ·opExpandF16AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    552(DI), AX
-	MOVQ    392(DI), CX
-	MOVQ    392(DI), DX
-	MOVQ    592(DI), BX
-	CMPQ    480(DI), $0x00
-	CMOVQNE 640(DI), DX
-	MOVQ    CX, 576(DI)
-	IMULQ   184(DI), BX
-
-loop485:
-	SUBQ       $0x20, BX
-	JLT        rest486
-	PREFETCHT1 (DX)
-	ADDQ       $0x40, DX
-	VCVTPH2PS  (AX), Z0
-	VMOVUPS    Z0, (CX)
-	VCVTPH2PS  32(AX), Z0
-	VMOVUPS    Z0, 64(CX)
-	ADDQ       $0x40, AX
-	ADDQ       $0x00000080, CX
-	JMP        loop485
-
-rest486:
-	CMPQ      BX, $-16
-	JNE       done487
-	VCVTPH2PS (AX), Z0
-	VMOVUPS   Z0, (CX)
-
-done487:
-	MOVQ    560(DI), AX
-	MOVQ    400(DI), CX
-	MOVQ    400(DI), DX
-	MOVQ    592(DI), BX
-	CMPQ    480(DI), $0x00
-	CMOVQNE 648(DI), DX
-	MOVQ    CX, 584(DI)
+	MOVQ    624(DI), AX
+	MOVQ    464(DI), CX
+	MOVQ    464(DI), DX
+	MOVQ    664(DI), BX
+	CMPQ    552(DI), $0x00
+	CMOVQNE 712(DI), DX
+	MOVQ    CX, 648(DI)
 	IMULQ   192(DI), BX
 
-loop488:
+loop491:
 	SUBQ       $0x20, BX
-	JLT        rest489
+	JLT        rest492
 	PREFETCHT1 (DX)
 	ADDQ       $0x40, DX
 	VCVTPH2PS  (AX), Z0
@@ -13497,76 +13625,60 @@ loop488:
 	VMOVUPS    Z0, 64(CX)
 	ADDQ       $0x40, AX
 	ADDQ       $0x00000080, CX
-	JMP        loop488
+	JMP        loop491
 
-rest489:
+rest492:
 	CMPQ      BX, $-16
-	JNE       done490
+	JNE       done493
 	VCVTPH2PS (AX), Z0
 	VMOVUPS   Z0, (CX)
 
-done490:
+done493:
+	MOVQ    632(DI), AX
+	MOVQ    472(DI), CX
+	MOVQ    472(DI), DX
+	MOVQ    664(DI), BX
+	CMPQ    552(DI), $0x00
+	CMOVQNE 720(DI), DX
+	MOVQ    CX, 656(DI)
+	IMULQ   200(DI), BX
+
+loop494:
+	SUBQ       $0x20, BX
+	JLT        rest495
+	PREFETCHT1 (DX)
+	ADDQ       $0x40, DX
+	VCVTPH2PS  (AX), Z0
+	VMOVUPS    Z0, (CX)
+	VCVTPH2PS  32(AX), Z0
+	VMOVUPS    Z0, 64(CX)
+	ADDQ       $0x40, AX
+	ADDQ       $0x00000080, CX
+	JMP        loop494
+
+rest495:
+	CMPQ      BX, $-16
+	JNE       done496
+	VCVTPH2PS (AX), Z0
+	VMOVUPS   Z0, (CX)
+
+done496:
 	TESTQ DI, DI
 	RET
 
 // func opGatherF16AVX512()
 // Requires: AVX512F, BMI, MMX+
 TEXT ·opGatherF16AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  440(DI), AX
-	MOVQ  624(DI), CX
-	MOVQ  632(DI), DX
-	MOVQ  280(DI), BX
-	IMULQ 136(DI), AX
+	MOVQ  512(DI), AX
+	MOVQ  696(DI), CX
+	MOVQ  704(DI), DX
+	MOVQ  288(DI), BX
+	IMULQ 144(DI), AX
 	ADDQ  88(DI), AX
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed491:
-	TZCNTQ  DX, SI
-	BLSRQ   DX, DX
-	MOVLQSX (CX)(SI*4), R9
-	IMULQ   152(DI), R9
-	ADDQ    AX, R9
-	MOVLQSX (BX)(SI*4), R10
-	IMULQ   152(DI), R10
-	ADDQ    AX, R10
-	MOVQ    184(DI), R11
-	MOVQ    200(DI), R8
-	IMULQ   SI, R8
-	ADDQ    392(DI), R8
-
-loop492:
-	SUBQ       $0x20, R11
-	JLT        rest493
-	PREFETCHT1 (R10)
-	ADDQ       $0x40, R10
-	VCVTPH2PS  (R9), Z0
-	VMOVUPS    Z0, (R8)
-	VCVTPH2PS  32(R9), Z0
-	VMOVUPS    Z0, 64(R8)
-	ADDQ       $0x40, R9
-	ADDQ       $0x00000080, R8
-	JMP        loop492
-
-rest493:
-	CMPQ      R11, $-16
-	JNE       done494
-	VCVTPH2PS (R9), Z0
-	VMOVUPS   Z0, (R8)
-
-done494:
-	TESTQ DX, DX
-	JNZ   listed491
-	MOVQ  440(DI), AX
-	MOVQ  624(DI), CX
-	MOVQ  632(DI), DX
-	MOVQ  280(DI), BX
-	IMULQ 144(DI), AX
-	ADDQ  96(DI), AX
-	SHLQ  $0x02, BX
-	ADDQ  CX, BX
-
-listed495:
+listed497:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -13578,11 +13690,11 @@ listed495:
 	MOVQ    192(DI), R11
 	MOVQ    208(DI), R8
 	IMULQ   SI, R8
-	ADDQ    400(DI), R8
+	ADDQ    464(DI), R8
 
-loop496:
+loop498:
 	SUBQ       $0x20, R11
-	JLT        rest497
+	JLT        rest499
 	PREFETCHT1 (R10)
 	ADDQ       $0x40, R10
 	VCVTPH2PS  (R9), Z0
@@ -13591,38 +13703,83 @@ loop496:
 	VMOVUPS    Z0, 64(R8)
 	ADDQ       $0x40, R9
 	ADDQ       $0x00000080, R8
-	JMP        loop496
+	JMP        loop498
 
-rest497:
+rest499:
 	CMPQ      R11, $-16
-	JNE       done498
+	JNE       done500
 	VCVTPH2PS (R9), Z0
 	VMOVUPS   Z0, (R8)
 
-done498:
+done500:
 	TESTQ DX, DX
-	JNZ   listed495
+	JNZ   listed497
+	MOVQ  512(DI), AX
+	MOVQ  696(DI), CX
+	MOVQ  704(DI), DX
+	MOVQ  288(DI), BX
+	IMULQ 152(DI), AX
+	ADDQ  96(DI), AX
+	SHLQ  $0x02, BX
+	ADDQ  CX, BX
+
+listed501:
+	TZCNTQ  DX, SI
+	BLSRQ   DX, DX
+	MOVLQSX (CX)(SI*4), R9
+	IMULQ   168(DI), R9
+	ADDQ    AX, R9
+	MOVLQSX (BX)(SI*4), R10
+	IMULQ   168(DI), R10
+	ADDQ    AX, R10
+	MOVQ    200(DI), R11
+	MOVQ    216(DI), R8
+	IMULQ   SI, R8
+	ADDQ    472(DI), R8
+
+loop502:
+	SUBQ       $0x20, R11
+	JLT        rest503
+	PREFETCHT1 (R10)
+	ADDQ       $0x40, R10
+	VCVTPH2PS  (R9), Z0
+	VMOVUPS    Z0, (R8)
+	VCVTPH2PS  32(R9), Z0
+	VMOVUPS    Z0, 64(R8)
+	ADDQ       $0x40, R9
+	ADDQ       $0x00000080, R8
+	JMP        loop502
+
+rest503:
+	CMPQ      R11, $-16
+	JNE       done504
+	VCVTPH2PS (R9), Z0
+	VMOVUPS   Z0, (R8)
+
+done504:
+	TESTQ DX, DX
+	JNZ   listed501
 	TESTQ DI, DI
 	RET
 
 // func opScores1F16AVX512()
 // Requires: AVX512DQ, AVX512F, MMX+
 TEXT ·opScores1F16AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   576(DI), AX
-	MOVQ   352(DI), CX
-	MOVQ   592(DI), DX
-	MOVQ   640(DI), BX
-	MOVQ   152(DI), SI
+	MOVQ   648(DI), AX
+	MOVQ   424(DI), CX
+	MOVQ   664(DI), DX
+	MOVQ   712(DI), BX
+	MOVQ   160(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	LEAQ   (SI)(SI*4), R9
 	LEAQ   (SI)(R8*2), R10
-	MOVQ   168(DI), R11
+	MOVQ   176(DI), R11
 	IMUL3Q $0x10, R11, R11
 
-cells499:
+cells505:
 	MOVQ   AX, R12
-	MOVQ   664(DI), R13
-	MOVQ   184(DI), R14
+	MOVQ   736(DI), R13
+	MOVQ   192(DI), R14
 	LEAQ   (AX)(SI*8), R15
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
@@ -13641,7 +13798,7 @@ cells499:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims500:
+dims506:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -13688,7 +13845,7 @@ dims500:
 	ADDQ        $0x20, R15
 	ADDQ        $0x40, R13
 	SUBQ        $0x10, R14
-	JNZ         dims500
+	JNZ         dims506
 	VSHUFF64X2  $0x44, Z4, Z0, Z16
 	VSHUFF64X2  $0xee, Z4, Z0, Z0
 	VADDPS      Z16, Z0, Z0
@@ -13739,26 +13896,26 @@ dims500:
 	LEAQ        (AX)(SI*8), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x10, DX
-	JG          cells499
+	JG          cells505
 	TESTQ       DI, DI
 	RET
 
 // func opValues1F16AVX512()
 // Requires: AVX512F, MMX+
 TEXT ·opValues1F16AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 584(DI), AX
-	MOVQ 688(DI), CX
-	MOVQ 192(DI), DX
-	MOVQ 648(DI), BX
-	MOVQ 208(DI), SI
-	MOVQ 160(DI), R8
-	MOVQ 160(DI), R9
+	MOVQ 656(DI), AX
+	MOVQ 760(DI), CX
+	MOVQ 200(DI), DX
+	MOVQ 720(DI), BX
+	MOVQ 216(DI), SI
+	MOVQ 168(DI), R8
+	MOVQ 168(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel501:
+panel507:
 	CMPQ         DX, $0x00000080
-	JLT          narrower502
-	VBROADCASTSS 952(DI), Z0
+	JLT          narrower508
+	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
@@ -13768,11 +13925,11 @@ panel501:
 	VMULPS       384(CX), Z0, Z7
 	VMULPS       448(CX), Z0, Z0
 	MOVQ         AX, SI
-	MOVQ         352(DI), R10
-	MOVQ         592(DI), R11
+	MOVQ         424(DI), R10
+	MOVQ         664(DI), R11
 	MOVQ         BX, R12
 
-cells503:
+cells509:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	PREFETCHT1   128(R12)
@@ -13798,7 +13955,7 @@ cells503:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells503
+	JNZ          cells509
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -13809,27 +13966,27 @@ cells503:
 	VMOVUPS      Z0, 448(CX)
 	ADDQ         $0x00000100, AX
 	ADDQ         $0x00000200, CX
-	MOVQ         176(DI), SI
+	MOVQ         184(DI), SI
 	IMUL3Q       $0x08, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x00000080, DX
-	JMP          panel501
+	JMP          panel507
 
-narrower502:
-panel504:
+narrower508:
+panel510:
 	CMPQ         DX, $0x40
-	JLT          narrower505
-	VBROADCASTSS 952(DI), Z0
+	JLT          narrower511
+	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
 	MOVQ         AX, SI
-	MOVQ         352(DI), R10
-	MOVQ         592(DI), R11
+	MOVQ         424(DI), R10
+	MOVQ         664(DI), R11
 	MOVQ         BX, R12
 
-cells506:
+cells512:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	VBROADCASTSS (R10), Z4
@@ -13845,32 +14002,32 @@ cells506:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells506
+	JNZ          cells512
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
 	VMOVUPS      Z0, 192(CX)
 	ADDQ         $0x00000080, AX
 	ADDQ         $0x00000100, CX
-	MOVQ         176(DI), SI
+	MOVQ         184(DI), SI
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel504
+	JMP          panel510
 
-narrower505:
-panel507:
+narrower511:
+panel513:
 	CMPQ         DX, $0x20
-	JLT          narrower508
-	VBROADCASTSS 952(DI), Z0
+	JLT          narrower514
+	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
 	MOVQ         AX, SI
-	MOVQ         352(DI), R10
-	MOVQ         592(DI), R11
+	MOVQ         424(DI), R10
+	MOVQ         664(DI), R11
 	MOVQ         BX, R12
 
-cells509:
+cells515:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Z2
 	VCVTPH2PS    (SI), Z3
@@ -13881,29 +14038,29 @@ cells509:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells509
+	JNZ          cells515
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	ADDQ         $0x40, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         176(DI), SI
+	MOVQ         184(DI), SI
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel507
+	JMP          panel513
 
-narrower508:
-panel510:
+narrower514:
+panel516:
 	CMPQ         DX, $0x10
-	JLT          narrower511
-	VBROADCASTSS 952(DI), Z0
+	JLT          narrower517
+	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z0
 	MOVQ         AX, SI
-	MOVQ         352(DI), R10
-	MOVQ         592(DI), R11
+	MOVQ         424(DI), R10
+	MOVQ         664(DI), R11
 	MOVQ         BX, R12
 
-cells512:
+cells518:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Z1
 	VCVTPH2PS    (SI), Z2
@@ -13912,40 +14069,40 @@ cells512:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells512
+	JNZ          cells518
 	VMOVUPS      Z0, (CX)
 	ADDQ         $0x20, AX
 	ADDQ         $0x40, CX
-	MOVQ         176(DI), SI
+	MOVQ         184(DI), SI
 	IMUL3Q       $0x01, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x10, DX
-	JMP          panel510
+	JMP          panel516
 
-narrower511:
+narrower517:
 	TESTQ DI, DI
 	RET
 
 // func opScores2F16AVX512()
 // Requires: AVX512DQ, AVX512F, MMX+
 TEXT ·opScores2F16AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   576(DI), AX
-	MOVQ   352(DI), CX
-	MOVQ   592(DI), DX
-	MOVQ   640(DI), BX
-	MOVQ   152(DI), SI
+	MOVQ   648(DI), AX
+	MOVQ   424(DI), CX
+	MOVQ   664(DI), DX
+	MOVQ   712(DI), BX
+	MOVQ   160(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	LEAQ   (SI)(SI*4), R9
 	LEAQ   (SI)(R8*2), R10
-	MOVQ   200(DI), R11
+	MOVQ   208(DI), R11
 	LEAQ   (R11)(R11*2), R12
-	MOVQ   168(DI), R12
+	MOVQ   176(DI), R12
 	IMUL3Q $0x08, R12, R12
 
-cells513:
+cells519:
 	MOVQ   AX, R13
-	MOVQ   664(DI), R14
-	MOVQ   184(DI), R15
+	MOVQ   736(DI), R14
+	MOVQ   192(DI), R15
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -13963,7 +14120,7 @@ cells513:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims514:
+dims520:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -13998,7 +14155,7 @@ dims514:
 	ADDQ        $0x20, R13
 	ADDQ        $0x40, R14
 	SUBQ        $0x10, R15
-	JNZ         dims514
+	JNZ         dims520
 	VSHUFF64X2  $0x44, Z4, Z0, Z16
 	VSHUFF64X2  $0xee, Z4, Z0, Z0
 	VADDPS      Z16, Z0, Z0
@@ -14048,41 +14205,41 @@ dims514:
 	LEAQ        (AX)(SI*8), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x08, DX
-	JG          cells513
+	JG          cells519
 	TESTQ       DI, DI
 	RET
 
 // func opValues2F16AVX512()
 // Requires: AVX512F, MMX+
 TEXT ·opValues2F16AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 584(DI), AX
-	MOVQ 688(DI), CX
-	MOVQ 192(DI), DX
-	MOVQ 648(DI), BX
-	MOVQ 208(DI), SI
-	MOVQ 160(DI), R9
-	MOVQ 160(DI), R10
+	MOVQ 656(DI), AX
+	MOVQ 760(DI), CX
+	MOVQ 200(DI), DX
+	MOVQ 720(DI), BX
+	MOVQ 216(DI), SI
+	MOVQ 168(DI), R9
+	MOVQ 168(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel515:
+panel521:
 	CMPQ         DX, $0x40
-	JLT          narrower516
-	VBROADCASTSS 952(DI), Z0
+	JLT          narrower522
+	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 956(DI), Z4
+	VBROADCASTSS 1028(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
 	MOVQ         AX, R8
-	MOVQ         352(DI), R11
-	MOVQ         592(DI), R12
+	MOVQ         424(DI), R11
+	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells517:
+cells523:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Z8
@@ -14103,7 +14260,7 @@ cells517:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells517
+	JNZ          cells523
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -14114,28 +14271,28 @@ cells517:
 	VMOVUPS      Z4, 192(CX)(SI*1)
 	ADDQ         $0x00000080, AX
 	ADDQ         $0x00000100, CX
-	MOVQ         176(DI), R8
+	MOVQ         184(DI), R8
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel515
+	JMP          panel521
 
-narrower516:
-panel518:
+narrower522:
+panel524:
 	CMPQ         DX, $0x20
-	JLT          narrower519
-	VBROADCASTSS 952(DI), Z0
+	JLT          narrower525
+	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 956(DI), Z2
+	VBROADCASTSS 1028(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
 	MOVQ         AX, R8
-	MOVQ         352(DI), R11
-	MOVQ         592(DI), R12
+	MOVQ         424(DI), R11
+	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells520:
+cells526:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z4
 	VBROADCASTSS 4(R11), Z5
@@ -14149,33 +14306,33 @@ cells520:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells520
+	JNZ          cells526
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
 	VMOVUPS      Z2, 64(CX)(SI*1)
 	ADDQ         $0x40, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         176(DI), R8
+	MOVQ         184(DI), R8
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel518
+	JMP          panel524
 
-narrower519:
-panel521:
+narrower525:
+panel527:
 	CMPQ         DX, $0x10
-	JLT          narrower522
-	VBROADCASTSS 952(DI), Z0
+	JLT          narrower528
+	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z0
-	VBROADCASTSS 956(DI), Z1
+	VBROADCASTSS 1028(DI), Z1
 	VMULPS       (CX)(SI*1), Z1, Z1
 	MOVQ         AX, R8
-	MOVQ         352(DI), R11
-	MOVQ         592(DI), R12
+	MOVQ         424(DI), R11
+	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells523:
+cells529:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z2
 	VBROADCASTSS 4(R11), Z3
@@ -14186,39 +14343,39 @@ cells523:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells523
+	JNZ          cells529
 	VMOVUPS      Z0, (CX)
 	VMOVUPS      Z1, (CX)(SI*1)
 	ADDQ         $0x20, AX
 	ADDQ         $0x40, CX
-	MOVQ         176(DI), R8
+	MOVQ         184(DI), R8
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel521
+	JMP          panel527
 
-narrower522:
+narrower528:
 	TESTQ DI, DI
 	RET
 
 // func opScores3F16AVX512()
 // Requires: AVX512DQ, AVX512F, MMX+
 TEXT ·opScores3F16AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   576(DI), AX
-	MOVQ   352(DI), CX
-	MOVQ   592(DI), DX
-	MOVQ   640(DI), BX
-	MOVQ   152(DI), SI
+	MOVQ   648(DI), AX
+	MOVQ   424(DI), CX
+	MOVQ   664(DI), DX
+	MOVQ   712(DI), BX
+	MOVQ   160(DI), SI
 	LEAQ   (SI)(SI*2), R8
-	MOVQ   200(DI), R9
+	MOVQ   208(DI), R9
 	LEAQ   (R9)(R9*2), R10
-	MOVQ   168(DI), R10
+	MOVQ   176(DI), R10
 	IMUL3Q $0x04, R10, R10
 
-cells524:
+cells530:
 	MOVQ   AX, R11
-	MOVQ   664(DI), R12
-	MOVQ   184(DI), R13
+	MOVQ   736(DI), R12
+	MOVQ   192(DI), R13
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -14232,7 +14389,7 @@ cells524:
 	VXORPS Z10, Z10, Z10
 	VXORPS Z11, Z11, Z11
 
-dims525:
+dims531:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	VMOVUPS     (R12), Z12
@@ -14258,7 +14415,7 @@ dims525:
 	ADDQ        $0x20, R11
 	ADDQ        $0x40, R12
 	SUBQ        $0x10, R13
-	JNZ         dims525
+	JNZ         dims531
 	VSHUFF64X2  $0x44, Z3, Z0, Z12
 	VSHUFF64X2  $0xee, Z3, Z0, Z0
 	VADDPS      Z12, Z0, Z0
@@ -14299,46 +14456,46 @@ dims525:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x04, DX
-	JG          cells524
+	JG          cells530
 	TESTQ       DI, DI
 	RET
 
 // func opValues3F16AVX512()
 // Requires: AVX512F, MMX+
 TEXT ·opValues3F16AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 584(DI), AX
-	MOVQ 688(DI), CX
-	MOVQ 192(DI), DX
-	MOVQ 648(DI), BX
-	MOVQ 208(DI), SI
-	MOVQ 160(DI), R9
-	MOVQ 160(DI), R10
+	MOVQ 656(DI), AX
+	MOVQ 760(DI), CX
+	MOVQ 200(DI), DX
+	MOVQ 720(DI), BX
+	MOVQ 216(DI), SI
+	MOVQ 168(DI), R9
+	MOVQ 168(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel526:
+panel532:
 	CMPQ         DX, $0x40
-	JLT          narrower527
-	VBROADCASTSS 952(DI), Z0
+	JLT          narrower533
+	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 956(DI), Z4
+	VBROADCASTSS 1028(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
-	VBROADCASTSS 960(DI), Z8
+	VBROADCASTSS 1032(DI), Z8
 	VMULPS       (CX)(SI*2), Z8, Z9
 	VMULPS       64(CX)(SI*2), Z8, Z10
 	VMULPS       128(CX)(SI*2), Z8, Z11
 	VMULPS       192(CX)(SI*2), Z8, Z8
 	MOVQ         AX, R8
-	MOVQ         352(DI), R11
-	MOVQ         592(DI), R12
+	MOVQ         424(DI), R11
+	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells528:
+cells534:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Z12
@@ -14364,7 +14521,7 @@ cells528:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells528
+	JNZ          cells534
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -14379,31 +14536,31 @@ cells528:
 	VMOVUPS      Z8, 192(CX)(SI*2)
 	ADDQ         $0x00000080, AX
 	ADDQ         $0x00000100, CX
-	MOVQ         176(DI), R8
+	MOVQ         184(DI), R8
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel526
+	JMP          panel532
 
-narrower527:
-panel529:
+narrower533:
+panel535:
 	CMPQ         DX, $0x20
-	JLT          narrower530
-	VBROADCASTSS 952(DI), Z0
+	JLT          narrower536
+	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 956(DI), Z2
+	VBROADCASTSS 1028(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
-	VBROADCASTSS 960(DI), Z4
+	VBROADCASTSS 1032(DI), Z4
 	VMULPS       (CX)(SI*2), Z4, Z5
 	VMULPS       64(CX)(SI*2), Z4, Z4
 	MOVQ         AX, R8
-	MOVQ         352(DI), R11
-	MOVQ         592(DI), R12
+	MOVQ         424(DI), R11
+	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells531:
+cells537:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z6
 	VBROADCASTSS 4(R11), Z7
@@ -14420,7 +14577,7 @@ cells531:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells531
+	JNZ          cells537
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -14429,28 +14586,28 @@ cells531:
 	VMOVUPS      Z4, 64(CX)(SI*2)
 	ADDQ         $0x40, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         176(DI), R8
+	MOVQ         184(DI), R8
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel529
+	JMP          panel535
 
-narrower530:
-panel532:
+narrower536:
+panel538:
 	CMPQ         DX, $0x10
-	JLT          narrower533
-	VBROADCASTSS 952(DI), Z0
+	JLT          narrower539
+	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z0
-	VBROADCASTSS 956(DI), Z1
+	VBROADCASTSS 1028(DI), Z1
 	VMULPS       (CX)(SI*1), Z1, Z1
-	VBROADCASTSS 960(DI), Z2
+	VBROADCASTSS 1032(DI), Z2
 	VMULPS       (CX)(SI*2), Z2, Z2
 	MOVQ         AX, R8
-	MOVQ         352(DI), R11
-	MOVQ         592(DI), R12
+	MOVQ         424(DI), R11
+	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells534:
+cells540:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z3
 	VBROADCASTSS 4(R11), Z4
@@ -14463,40 +14620,40 @@ cells534:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells534
+	JNZ          cells540
 	VMOVUPS      Z0, (CX)
 	VMOVUPS      Z1, (CX)(SI*1)
 	VMOVUPS      Z2, (CX)(SI*2)
 	ADDQ         $0x20, AX
 	ADDQ         $0x40, CX
-	MOVQ         176(DI), R8
+	MOVQ         184(DI), R8
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel532
+	JMP          panel538
 
-narrower533:
+narrower539:
 	TESTQ DI, DI
 	RET
 
 // func opScores4F16AVX512()
 // Requires: AVX512DQ, AVX512F, MMX+
 TEXT ·opScores4F16AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   576(DI), AX
-	MOVQ   352(DI), CX
-	MOVQ   592(DI), DX
-	MOVQ   640(DI), BX
-	MOVQ   152(DI), SI
+	MOVQ   648(DI), AX
+	MOVQ   424(DI), CX
+	MOVQ   664(DI), DX
+	MOVQ   712(DI), BX
+	MOVQ   160(DI), SI
 	LEAQ   (SI)(SI*2), R8
-	MOVQ   200(DI), R9
+	MOVQ   208(DI), R9
 	LEAQ   (R9)(R9*2), R10
-	MOVQ   168(DI), R11
+	MOVQ   176(DI), R11
 	IMUL3Q $0x04, R11, R11
 
-cells535:
+cells541:
 	MOVQ   AX, R12
-	MOVQ   664(DI), R13
-	MOVQ   184(DI), R14
+	MOVQ   736(DI), R13
+	MOVQ   192(DI), R14
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -14514,7 +14671,7 @@ cells535:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims536:
+dims542:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	VMOVUPS     (R13), Z16
@@ -14545,7 +14702,7 @@ dims536:
 	ADDQ        $0x20, R12
 	ADDQ        $0x40, R13
 	SUBQ        $0x10, R14
-	JNZ         dims536
+	JNZ         dims542
 	VSHUFF64X2  $0x44, Z4, Z0, Z16
 	VSHUFF64X2  $0xee, Z4, Z0, Z0
 	VADDPS      Z16, Z0, Z0
@@ -14595,51 +14752,51 @@ dims536:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x04, DX
-	JG          cells535
+	JG          cells541
 	TESTQ       DI, DI
 	RET
 
 // func opValues4F16AVX512()
 // Requires: AVX512F, MMX+
 TEXT ·opValues4F16AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 584(DI), AX
-	MOVQ 688(DI), CX
-	MOVQ 192(DI), DX
-	MOVQ 648(DI), BX
-	MOVQ 208(DI), SI
-	MOVQ 160(DI), R9
-	MOVQ 160(DI), R10
+	MOVQ 656(DI), AX
+	MOVQ 760(DI), CX
+	MOVQ 200(DI), DX
+	MOVQ 720(DI), BX
+	MOVQ 216(DI), SI
+	MOVQ 168(DI), R9
+	MOVQ 168(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel537:
+panel543:
 	CMPQ         DX, $0x40
-	JLT          narrower538
-	VBROADCASTSS 952(DI), Z0
+	JLT          narrower544
+	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 956(DI), Z4
+	VBROADCASTSS 1028(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
-	VBROADCASTSS 960(DI), Z8
+	VBROADCASTSS 1032(DI), Z8
 	VMULPS       (CX)(SI*2), Z8, Z9
 	VMULPS       64(CX)(SI*2), Z8, Z10
 	VMULPS       128(CX)(SI*2), Z8, Z11
 	VMULPS       192(CX)(SI*2), Z8, Z8
-	VBROADCASTSS 964(DI), Z12
+	VBROADCASTSS 1036(DI), Z12
 	VMULPS       (CX)(R8*1), Z12, Z13
 	VMULPS       64(CX)(R8*1), Z12, Z14
 	VMULPS       128(CX)(R8*1), Z12, Z15
 	VMULPS       192(CX)(R8*1), Z12, Z12
 	MOVQ         AX, R11
-	MOVQ         352(DI), R12
-	MOVQ         592(DI), R13
+	MOVQ         424(DI), R12
+	MOVQ         664(DI), R13
 	MOVQ         BX, R14
 
-cells539:
+cells545:
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
 	VBROADCASTSS (R12), Z16
@@ -14670,7 +14827,7 @@ cells539:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells539
+	JNZ          cells545
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -14689,34 +14846,34 @@ cells539:
 	VMOVUPS      Z12, 192(CX)(R8*1)
 	ADDQ         $0x00000080, AX
 	ADDQ         $0x00000100, CX
-	MOVQ         176(DI), R11
+	MOVQ         184(DI), R11
 	IMUL3Q       $0x04, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x40, DX
-	JMP          panel537
+	JMP          panel543
 
-narrower538:
-panel540:
+narrower544:
+panel546:
 	CMPQ         DX, $0x20
-	JLT          narrower541
-	VBROADCASTSS 952(DI), Z0
+	JLT          narrower547
+	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 956(DI), Z2
+	VBROADCASTSS 1028(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
-	VBROADCASTSS 960(DI), Z4
+	VBROADCASTSS 1032(DI), Z4
 	VMULPS       (CX)(SI*2), Z4, Z5
 	VMULPS       64(CX)(SI*2), Z4, Z4
-	VBROADCASTSS 964(DI), Z6
+	VBROADCASTSS 1036(DI), Z6
 	VMULPS       (CX)(R8*1), Z6, Z7
 	VMULPS       64(CX)(R8*1), Z6, Z6
 	MOVQ         AX, R11
-	MOVQ         352(DI), R12
-	MOVQ         592(DI), R13
+	MOVQ         424(DI), R12
+	MOVQ         664(DI), R13
 	MOVQ         BX, R14
 
-cells542:
+cells548:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Z8
 	VBROADCASTSS 4(R12), Z9
@@ -14736,7 +14893,7 @@ cells542:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells542
+	JNZ          cells548
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -14747,30 +14904,30 @@ cells542:
 	VMOVUPS      Z6, 64(CX)(R8*1)
 	ADDQ         $0x40, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         176(DI), R11
+	MOVQ         184(DI), R11
 	IMUL3Q       $0x02, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x20, DX
-	JMP          panel540
+	JMP          panel546
 
-narrower541:
-panel543:
+narrower547:
+panel549:
 	CMPQ         DX, $0x10
-	JLT          narrower544
-	VBROADCASTSS 952(DI), Z0
+	JLT          narrower550
+	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z0
-	VBROADCASTSS 956(DI), Z1
+	VBROADCASTSS 1028(DI), Z1
 	VMULPS       (CX)(SI*1), Z1, Z1
-	VBROADCASTSS 960(DI), Z2
+	VBROADCASTSS 1032(DI), Z2
 	VMULPS       (CX)(SI*2), Z2, Z2
-	VBROADCASTSS 964(DI), Z3
+	VBROADCASTSS 1036(DI), Z3
 	VMULPS       (CX)(R8*1), Z3, Z3
 	MOVQ         AX, R11
-	MOVQ         352(DI), R12
-	MOVQ         592(DI), R13
+	MOVQ         424(DI), R12
+	MOVQ         664(DI), R13
 	MOVQ         BX, R14
 
-cells545:
+cells551:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Z4
 	VBROADCASTSS 4(R12), Z5
@@ -14785,70 +14942,38 @@ cells545:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells545
+	JNZ          cells551
 	VMOVUPS      Z0, (CX)
 	VMOVUPS      Z1, (CX)(SI*1)
 	VMOVUPS      Z2, (CX)(SI*2)
 	VMOVUPS      Z3, (CX)(R8*1)
 	ADDQ         $0x20, AX
 	ADDQ         $0x40, CX
-	MOVQ         176(DI), R11
+	MOVQ         184(DI), R11
 	IMUL3Q       $0x01, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x10, DX
-	JMP          panel543
+	JMP          panel549
 
-narrower544:
+narrower550:
 	TESTQ DI, DI
 	RET
 
 // func opExpandBF16AVX512()
 // Requires: AVX512F, CMOV, MMX+
 TEXT ·opExpandBF16AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    552(DI), AX
-	MOVQ    392(DI), CX
-	MOVQ    392(DI), DX
-	MOVQ    592(DI), BX
-	CMPQ    480(DI), $0x00
-	CMOVQNE 640(DI), DX
-	MOVQ    CX, 576(DI)
-	IMULQ   184(DI), BX
-
-loop546:
-	SUBQ       $0x20, BX
-	JLT        rest547
-	PREFETCHT1 (DX)
-	ADDQ       $0x40, DX
-	VPMOVZXWD  (AX), Z0
-	VPSLLD     $0x10, Z0, Z0
-	VMOVUPS    Z0, (CX)
-	VPMOVZXWD  32(AX), Z0
-	VPSLLD     $0x10, Z0, Z0
-	VMOVUPS    Z0, 64(CX)
-	ADDQ       $0x40, AX
-	ADDQ       $0x00000080, CX
-	JMP        loop546
-
-rest547:
-	CMPQ      BX, $-16
-	JNE       done548
-	VPMOVZXWD (AX), Z0
-	VPSLLD    $0x10, Z0, Z0
-	VMOVUPS   Z0, (CX)
-
-done548:
-	MOVQ    560(DI), AX
-	MOVQ    400(DI), CX
-	MOVQ    400(DI), DX
-	MOVQ    592(DI), BX
-	CMPQ    480(DI), $0x00
-	CMOVQNE 648(DI), DX
-	MOVQ    CX, 584(DI)
+	MOVQ    624(DI), AX
+	MOVQ    464(DI), CX
+	MOVQ    464(DI), DX
+	MOVQ    664(DI), BX
+	CMPQ    552(DI), $0x00
+	CMOVQNE 712(DI), DX
+	MOVQ    CX, 648(DI)
 	IMULQ   192(DI), BX
 
-loop549:
+loop552:
 	SUBQ       $0x20, BX
-	JLT        rest550
+	JLT        rest553
 	PREFETCHT1 (DX)
 	ADDQ       $0x40, DX
 	VPMOVZXWD  (AX), Z0
@@ -14859,80 +14984,64 @@ loop549:
 	VMOVUPS    Z0, 64(CX)
 	ADDQ       $0x40, AX
 	ADDQ       $0x00000080, CX
-	JMP        loop549
+	JMP        loop552
 
-rest550:
+rest553:
 	CMPQ      BX, $-16
-	JNE       done551
+	JNE       done554
 	VPMOVZXWD (AX), Z0
 	VPSLLD    $0x10, Z0, Z0
 	VMOVUPS   Z0, (CX)
 
-done551:
+done554:
+	MOVQ    632(DI), AX
+	MOVQ    472(DI), CX
+	MOVQ    472(DI), DX
+	MOVQ    664(DI), BX
+	CMPQ    552(DI), $0x00
+	CMOVQNE 720(DI), DX
+	MOVQ    CX, 656(DI)
+	IMULQ   200(DI), BX
+
+loop555:
+	SUBQ       $0x20, BX
+	JLT        rest556
+	PREFETCHT1 (DX)
+	ADDQ       $0x40, DX
+	VPMOVZXWD  (AX), Z0
+	VPSLLD     $0x10, Z0, Z0
+	VMOVUPS    Z0, (CX)
+	VPMOVZXWD  32(AX), Z0
+	VPSLLD     $0x10, Z0, Z0
+	VMOVUPS    Z0, 64(CX)
+	ADDQ       $0x40, AX
+	ADDQ       $0x00000080, CX
+	JMP        loop555
+
+rest556:
+	CMPQ      BX, $-16
+	JNE       done557
+	VPMOVZXWD (AX), Z0
+	VPSLLD    $0x10, Z0, Z0
+	VMOVUPS   Z0, (CX)
+
+done557:
 	TESTQ DI, DI
 	RET
 
 // func opGatherBF16AVX512()
 // Requires: AVX512F, BMI, MMX+
 TEXT ·opGatherBF16AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  440(DI), AX
-	MOVQ  624(DI), CX
-	MOVQ  632(DI), DX
-	MOVQ  280(DI), BX
-	IMULQ 136(DI), AX
+	MOVQ  512(DI), AX
+	MOVQ  696(DI), CX
+	MOVQ  704(DI), DX
+	MOVQ  288(DI), BX
+	IMULQ 144(DI), AX
 	ADDQ  88(DI), AX
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed552:
-	TZCNTQ  DX, SI
-	BLSRQ   DX, DX
-	MOVLQSX (CX)(SI*4), R9
-	IMULQ   152(DI), R9
-	ADDQ    AX, R9
-	MOVLQSX (BX)(SI*4), R10
-	IMULQ   152(DI), R10
-	ADDQ    AX, R10
-	MOVQ    184(DI), R11
-	MOVQ    200(DI), R8
-	IMULQ   SI, R8
-	ADDQ    392(DI), R8
-
-loop553:
-	SUBQ       $0x20, R11
-	JLT        rest554
-	PREFETCHT1 (R10)
-	ADDQ       $0x40, R10
-	VPMOVZXWD  (R9), Z0
-	VPSLLD     $0x10, Z0, Z0
-	VMOVUPS    Z0, (R8)
-	VPMOVZXWD  32(R9), Z0
-	VPSLLD     $0x10, Z0, Z0
-	VMOVUPS    Z0, 64(R8)
-	ADDQ       $0x40, R9
-	ADDQ       $0x00000080, R8
-	JMP        loop553
-
-rest554:
-	CMPQ      R11, $-16
-	JNE       done555
-	VPMOVZXWD (R9), Z0
-	VPSLLD    $0x10, Z0, Z0
-	VMOVUPS   Z0, (R8)
-
-done555:
-	TESTQ DX, DX
-	JNZ   listed552
-	MOVQ  440(DI), AX
-	MOVQ  624(DI), CX
-	MOVQ  632(DI), DX
-	MOVQ  280(DI), BX
-	IMULQ 144(DI), AX
-	ADDQ  96(DI), AX
-	SHLQ  $0x02, BX
-	ADDQ  CX, BX
-
-listed556:
+listed558:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -14944,11 +15053,11 @@ listed556:
 	MOVQ    192(DI), R11
 	MOVQ    208(DI), R8
 	IMULQ   SI, R8
-	ADDQ    400(DI), R8
+	ADDQ    464(DI), R8
 
-loop557:
+loop559:
 	SUBQ       $0x20, R11
-	JLT        rest558
+	JLT        rest560
 	PREFETCHT1 (R10)
 	ADDQ       $0x40, R10
 	VPMOVZXWD  (R9), Z0
@@ -14959,65 +15068,84 @@ loop557:
 	VMOVUPS    Z0, 64(R8)
 	ADDQ       $0x40, R9
 	ADDQ       $0x00000080, R8
-	JMP        loop557
+	JMP        loop559
 
-rest558:
+rest560:
 	CMPQ      R11, $-16
-	JNE       done559
+	JNE       done561
 	VPMOVZXWD (R9), Z0
 	VPSLLD    $0x10, Z0, Z0
 	VMOVUPS   Z0, (R8)
 
-done559:
+done561:
 	TESTQ DX, DX
-	JNZ   listed556
+	JNZ   listed558
+	MOVQ  512(DI), AX
+	MOVQ  696(DI), CX
+	MOVQ  704(DI), DX
+	MOVQ  288(DI), BX
+	IMULQ 152(DI), AX
+	ADDQ  96(DI), AX
+	SHLQ  $0x02, BX
+	ADDQ  CX, BX
+
+listed562:
+	TZCNTQ  DX, SI
+	BLSRQ   DX, DX
+	MOVLQSX (CX)(SI*4), R9
+	IMULQ   168(DI), R9
+	ADDQ    AX, R9
+	MOVLQSX (BX)(SI*4), R10
+	IMULQ   168(DI), R10
+	ADDQ    AX, R10
+	MOVQ    200(DI), R11
+	MOVQ    216(DI), R8
+	IMULQ   SI, R8
+	ADDQ    472(DI), R8
+
+loop563:
+	SUBQ       $0x20, R11
+	JLT        rest564
+	PREFETCHT1 (R10)
+	ADDQ       $0x40, R10
+	VPMOVZXWD  (R9), Z0
+	VPSLLD     $0x10, Z0, Z0
+	VMOVUPS    Z0, (R8)
+	VPMOVZXWD  32(R9), Z0
+	VPSLLD     $0x10, Z0, Z0
+	VMOVUPS    Z0, 64(R8)
+	ADDQ       $0x40, R9
+	ADDQ       $0x00000080, R8
+	JMP        loop563
+
+rest564:
+	CMPQ      R11, $-16
+	JNE       done565
+	VPMOVZXWD (R9), Z0
+	VPSLLD    $0x10, Z0, Z0
+	VMOVUPS   Z0, (R8)
+
+done565:
+	TESTQ DX, DX
+	JNZ   listed562
 	TESTQ DI, DI
 	RET
 
 // func opExpandQ8_0AVX512()
 // Requires: AVX2, AVX512F, CMOV, MMX+
 TEXT ·opExpandQ8_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    552(DI), AX
-	MOVQ    392(DI), CX
-	MOVQ    392(DI), DX
-	MOVQ    592(DI), BX
-	CMPQ    480(DI), $0x00
-	CMOVQNE 640(DI), DX
-	MOVQ    CX, 576(DI)
-	IMULQ   184(DI), BX
-
-loop560:
-	SUBQ         $0x20, BX
-	JLT          rest561
-	PREFETCHT1   (DX)
-	ADDQ         $0x22, DX
-	VPBROADCASTW (AX), Y0
-	VCVTPH2PS    Y0, Z0
-	VPMOVSXBD    2(AX), Z1
-	VCVTDQ2PS    Z1, Z1
-	VMULPS       Z0, Z1, Z1
-	VMOVUPS      Z1, (CX)
-	VPMOVSXBD    18(AX), Z1
-	VCVTDQ2PS    Z1, Z1
-	VMULPS       Z0, Z1, Z1
-	VMOVUPS      Z1, 64(CX)
-	ADDQ         $0x22, AX
-	ADDQ         $0x00000080, CX
-	JMP          loop560
-
-rest561:
-	MOVQ    560(DI), AX
-	MOVQ    400(DI), CX
-	MOVQ    400(DI), DX
-	MOVQ    592(DI), BX
-	CMPQ    480(DI), $0x00
-	CMOVQNE 648(DI), DX
-	MOVQ    CX, 584(DI)
+	MOVQ    624(DI), AX
+	MOVQ    464(DI), CX
+	MOVQ    464(DI), DX
+	MOVQ    664(DI), BX
+	CMPQ    552(DI), $0x00
+	CMOVQNE 712(DI), DX
+	MOVQ    CX, 648(DI)
 	IMULQ   192(DI), BX
 
-loop563:
+loop566:
 	SUBQ         $0x20, BX
-	JLT          rest564
+	JLT          rest567
 	PREFETCHT1   (DX)
 	ADDQ         $0x22, DX
 	VPBROADCASTW (AX), Y0
@@ -15032,70 +15160,54 @@ loop563:
 	VMOVUPS      Z1, 64(CX)
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, CX
-	JMP          loop563
+	JMP          loop566
 
-rest564:
+rest567:
+	MOVQ    632(DI), AX
+	MOVQ    472(DI), CX
+	MOVQ    472(DI), DX
+	MOVQ    664(DI), BX
+	CMPQ    552(DI), $0x00
+	CMOVQNE 720(DI), DX
+	MOVQ    CX, 656(DI)
+	IMULQ   200(DI), BX
+
+loop569:
+	SUBQ         $0x20, BX
+	JLT          rest570
+	PREFETCHT1   (DX)
+	ADDQ         $0x22, DX
+	VPBROADCASTW (AX), Y0
+	VCVTPH2PS    Y0, Z0
+	VPMOVSXBD    2(AX), Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, (CX)
+	VPMOVSXBD    18(AX), Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, 64(CX)
+	ADDQ         $0x22, AX
+	ADDQ         $0x00000080, CX
+	JMP          loop569
+
+rest570:
 	TESTQ DI, DI
 	RET
 
 // func opGatherQ8_0AVX512()
 // Requires: AVX2, AVX512F, BMI, MMX+
 TEXT ·opGatherQ8_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  440(DI), AX
-	MOVQ  624(DI), CX
-	MOVQ  632(DI), DX
-	MOVQ  280(DI), BX
-	IMULQ 136(DI), AX
+	MOVQ  512(DI), AX
+	MOVQ  696(DI), CX
+	MOVQ  704(DI), DX
+	MOVQ  288(DI), BX
+	IMULQ 144(DI), AX
 	ADDQ  88(DI), AX
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed566:
-	TZCNTQ  DX, SI
-	BLSRQ   DX, DX
-	MOVLQSX (CX)(SI*4), R9
-	IMULQ   152(DI), R9
-	ADDQ    AX, R9
-	MOVLQSX (BX)(SI*4), R10
-	IMULQ   152(DI), R10
-	ADDQ    AX, R10
-	MOVQ    184(DI), R11
-	MOVQ    200(DI), R8
-	IMULQ   SI, R8
-	ADDQ    392(DI), R8
-
-loop567:
-	SUBQ         $0x20, R11
-	JLT          rest568
-	PREFETCHT1   (R10)
-	ADDQ         $0x22, R10
-	VPBROADCASTW (R9), Y0
-	VCVTPH2PS    Y0, Z0
-	VPMOVSXBD    2(R9), Z1
-	VCVTDQ2PS    Z1, Z1
-	VMULPS       Z0, Z1, Z1
-	VMOVUPS      Z1, (R8)
-	VPMOVSXBD    18(R9), Z1
-	VCVTDQ2PS    Z1, Z1
-	VMULPS       Z0, Z1, Z1
-	VMOVUPS      Z1, 64(R8)
-	ADDQ         $0x22, R9
-	ADDQ         $0x00000080, R8
-	JMP          loop567
-
-rest568:
-	TESTQ DX, DX
-	JNZ   listed566
-	MOVQ  440(DI), AX
-	MOVQ  624(DI), CX
-	MOVQ  632(DI), DX
-	MOVQ  280(DI), BX
-	IMULQ 144(DI), AX
-	ADDQ  96(DI), AX
-	SHLQ  $0x02, BX
-	ADDQ  CX, BX
-
-listed570:
+listed572:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -15107,11 +15219,11 @@ listed570:
 	MOVQ    192(DI), R11
 	MOVQ    208(DI), R8
 	IMULQ   SI, R8
-	ADDQ    400(DI), R8
+	ADDQ    464(DI), R8
 
-loop571:
+loop573:
 	SUBQ         $0x20, R11
-	JLT          rest572
+	JLT          rest574
 	PREFETCHT1   (R10)
 	ADDQ         $0x22, R10
 	VPBROADCASTW (R9), Y0
@@ -15126,32 +15238,77 @@ loop571:
 	VMOVUPS      Z1, 64(R8)
 	ADDQ         $0x22, R9
 	ADDQ         $0x00000080, R8
-	JMP          loop571
+	JMP          loop573
 
-rest572:
+rest574:
 	TESTQ DX, DX
-	JNZ   listed570
+	JNZ   listed572
+	MOVQ  512(DI), AX
+	MOVQ  696(DI), CX
+	MOVQ  704(DI), DX
+	MOVQ  288(DI), BX
+	IMULQ 152(DI), AX
+	ADDQ  96(DI), AX
+	SHLQ  $0x02, BX
+	ADDQ  CX, BX
+
+listed576:
+	TZCNTQ  DX, SI
+	BLSRQ   DX, DX
+	MOVLQSX (CX)(SI*4), R9
+	IMULQ   168(DI), R9
+	ADDQ    AX, R9
+	MOVLQSX (BX)(SI*4), R10
+	IMULQ   168(DI), R10
+	ADDQ    AX, R10
+	MOVQ    200(DI), R11
+	MOVQ    216(DI), R8
+	IMULQ   SI, R8
+	ADDQ    472(DI), R8
+
+loop577:
+	SUBQ         $0x20, R11
+	JLT          rest578
+	PREFETCHT1   (R10)
+	ADDQ         $0x22, R10
+	VPBROADCASTW (R9), Y0
+	VCVTPH2PS    Y0, Z0
+	VPMOVSXBD    2(R9), Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, (R8)
+	VPMOVSXBD    18(R9), Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, 64(R8)
+	ADDQ         $0x22, R9
+	ADDQ         $0x00000080, R8
+	JMP          loop577
+
+rest578:
+	TESTQ DX, DX
+	JNZ   listed576
 	TESTQ DI, DI
 	RET
 
 // func opScores1Q8_0AVX512()
 // Requires: AVX2, AVX512DQ, AVX512F, MMX+
 TEXT ·opScores1Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   576(DI), AX
-	MOVQ   352(DI), CX
-	MOVQ   592(DI), DX
-	MOVQ   640(DI), BX
-	MOVQ   152(DI), SI
+	MOVQ   648(DI), AX
+	MOVQ   424(DI), CX
+	MOVQ   664(DI), DX
+	MOVQ   712(DI), BX
+	MOVQ   160(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	LEAQ   (SI)(SI*4), R9
 	LEAQ   (SI)(R8*2), R10
-	MOVQ   168(DI), R11
+	MOVQ   176(DI), R11
 	IMUL3Q $0x20, R11, R11
 
-cells574:
+cells580:
 	MOVQ   AX, R12
-	MOVQ   664(DI), R13
-	MOVQ   184(DI), R14
+	MOVQ   736(DI), R13
+	MOVQ   192(DI), R14
 	LEAQ   (AX)(SI*8), R15
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
@@ -15170,7 +15327,7 @@ cells574:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims575:
+dims581:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -15347,7 +15504,7 @@ dims575:
 	ADDQ         $0x22, R15
 	ADDQ         $0x00000080, R13
 	SUBQ         $0x20, R14
-	JNZ          dims575
+	JNZ          dims581
 	VSHUFF64X2   $0x44, Z4, Z0, Z16
 	VSHUFF64X2   $0xee, Z4, Z0, Z0
 	VADDPS       Z16, Z0, Z0
@@ -15398,26 +15555,26 @@ dims575:
 	LEAQ         (AX)(SI*8), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x10, DX
-	JG           cells574
+	JG           cells580
 	TESTQ        DI, DI
 	RET
 
 // func opValues1Q8_0AVX512()
 // Requires: AVX2, AVX512F, MMX+
 TEXT ·opValues1Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 584(DI), AX
-	MOVQ 688(DI), CX
-	MOVQ 192(DI), DX
-	MOVQ 648(DI), BX
-	MOVQ 208(DI), SI
-	MOVQ 160(DI), R8
-	MOVQ 160(DI), R9
+	MOVQ 656(DI), AX
+	MOVQ 760(DI), CX
+	MOVQ 200(DI), DX
+	MOVQ 720(DI), BX
+	MOVQ 216(DI), SI
+	MOVQ 168(DI), R8
+	MOVQ 168(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel576:
+panel582:
 	CMPQ         DX, $0x00000080
-	JLT          narrower577
-	VBROADCASTSS 952(DI), Z0
+	JLT          narrower583
+	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
@@ -15427,11 +15584,11 @@ panel576:
 	VMULPS       384(CX), Z0, Z7
 	VMULPS       448(CX), Z0, Z0
 	MOVQ         AX, SI
-	MOVQ         352(DI), R10
-	MOVQ         592(DI), R11
+	MOVQ         424(DI), R10
+	MOVQ         664(DI), R11
 	MOVQ         BX, R12
 
-cells578:
+cells584:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	PREFETCHT1   128(R12)
@@ -15480,7 +15637,7 @@ cells578:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells578
+	JNZ          cells584
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -15491,27 +15648,27 @@ cells578:
 	VMOVUPS      Z0, 448(CX)
 	ADDQ         $0x00000088, AX
 	ADDQ         $0x00000200, CX
-	MOVQ         176(DI), SI
+	MOVQ         184(DI), SI
 	IMUL3Q       $0x08, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x00000080, DX
-	JMP          panel576
+	JMP          panel582
 
-narrower577:
-panel579:
+narrower583:
+panel585:
 	CMPQ         DX, $0x40
-	JLT          narrower580
-	VBROADCASTSS 952(DI), Z0
+	JLT          narrower586
+	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
 	MOVQ         AX, SI
-	MOVQ         352(DI), R10
-	MOVQ         592(DI), R11
+	MOVQ         424(DI), R10
+	MOVQ         664(DI), R11
 	MOVQ         BX, R12
 
-cells581:
+cells587:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	VBROADCASTSS (R10), Z4
@@ -15539,32 +15696,32 @@ cells581:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells581
+	JNZ          cells587
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
 	VMOVUPS      Z0, 192(CX)
 	ADDQ         $0x44, AX
 	ADDQ         $0x00000100, CX
-	MOVQ         176(DI), SI
+	MOVQ         184(DI), SI
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel579
+	JMP          panel585
 
-narrower580:
-panel582:
+narrower586:
+panel588:
 	CMPQ         DX, $0x20
-	JLT          narrower583
-	VBROADCASTSS 952(DI), Z0
+	JLT          narrower589
+	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
 	MOVQ         AX, SI
-	MOVQ         352(DI), R10
-	MOVQ         592(DI), R11
+	MOVQ         424(DI), R10
+	MOVQ         664(DI), R11
 	MOVQ         BX, R12
 
-cells584:
+cells590:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Z2
 	VPBROADCASTW (SI), Y3
@@ -15581,41 +15738,41 @@ cells584:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells584
+	JNZ          cells590
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         176(DI), SI
+	MOVQ         184(DI), SI
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel582
+	JMP          panel588
 
-narrower583:
+narrower589:
 	TESTQ DI, DI
 	RET
 
 // func opScores2Q8_0AVX512()
 // Requires: AVX2, AVX512DQ, AVX512F, MMX+
 TEXT ·opScores2Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   576(DI), AX
-	MOVQ   352(DI), CX
-	MOVQ   592(DI), DX
-	MOVQ   640(DI), BX
-	MOVQ   152(DI), SI
+	MOVQ   648(DI), AX
+	MOVQ   424(DI), CX
+	MOVQ   664(DI), DX
+	MOVQ   712(DI), BX
+	MOVQ   160(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	LEAQ   (SI)(SI*4), R9
 	LEAQ   (SI)(R8*2), R10
-	MOVQ   200(DI), R11
+	MOVQ   208(DI), R11
 	LEAQ   (R11)(R11*2), R12
-	MOVQ   168(DI), R12
+	MOVQ   176(DI), R12
 	IMUL3Q $0x10, R12, R12
 
-cells585:
+cells591:
 	MOVQ   AX, R13
-	MOVQ   664(DI), R14
-	MOVQ   184(DI), R15
+	MOVQ   736(DI), R14
+	MOVQ   192(DI), R15
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -15633,7 +15790,7 @@ cells585:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims586:
+dims592:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -15743,7 +15900,7 @@ dims586:
 	ADDQ         $0x22, R13
 	ADDQ         $0x00000080, R14
 	SUBQ         $0x20, R15
-	JNZ          dims586
+	JNZ          dims592
 	VSHUFF64X2   $0x44, Z4, Z0, Z16
 	VSHUFF64X2   $0xee, Z4, Z0, Z0
 	VADDPS       Z16, Z0, Z0
@@ -15793,41 +15950,41 @@ dims586:
 	LEAQ         (AX)(SI*8), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x08, DX
-	JG           cells585
+	JG           cells591
 	TESTQ        DI, DI
 	RET
 
 // func opValues2Q8_0AVX512()
 // Requires: AVX2, AVX512F, MMX+
 TEXT ·opValues2Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 584(DI), AX
-	MOVQ 688(DI), CX
-	MOVQ 192(DI), DX
-	MOVQ 648(DI), BX
-	MOVQ 208(DI), SI
-	MOVQ 160(DI), R9
-	MOVQ 160(DI), R10
+	MOVQ 656(DI), AX
+	MOVQ 760(DI), CX
+	MOVQ 200(DI), DX
+	MOVQ 720(DI), BX
+	MOVQ 216(DI), SI
+	MOVQ 168(DI), R9
+	MOVQ 168(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel587:
+panel593:
 	CMPQ         DX, $0x40
-	JLT          narrower588
-	VBROADCASTSS 952(DI), Z0
+	JLT          narrower594
+	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 956(DI), Z4
+	VBROADCASTSS 1028(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
 	MOVQ         AX, R8
-	MOVQ         352(DI), R11
-	MOVQ         592(DI), R12
+	MOVQ         424(DI), R11
+	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells589:
+cells595:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Z8
@@ -15860,7 +16017,7 @@ cells589:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells589
+	JNZ          cells595
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -15871,28 +16028,28 @@ cells589:
 	VMOVUPS      Z4, 192(CX)(SI*1)
 	ADDQ         $0x44, AX
 	ADDQ         $0x00000100, CX
-	MOVQ         176(DI), R8
+	MOVQ         184(DI), R8
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel587
+	JMP          panel593
 
-narrower588:
-panel590:
+narrower594:
+panel596:
 	CMPQ         DX, $0x20
-	JLT          narrower591
-	VBROADCASTSS 952(DI), Z0
+	JLT          narrower597
+	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 956(DI), Z2
+	VBROADCASTSS 1028(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
 	MOVQ         AX, R8
-	MOVQ         352(DI), R11
-	MOVQ         592(DI), R12
+	MOVQ         424(DI), R11
+	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells592:
+cells598:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z4
 	VBROADCASTSS 4(R11), Z5
@@ -15912,41 +16069,41 @@ cells592:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells592
+	JNZ          cells598
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
 	VMOVUPS      Z2, 64(CX)(SI*1)
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         176(DI), R8
+	MOVQ         184(DI), R8
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel590
+	JMP          panel596
 
-narrower591:
+narrower597:
 	TESTQ DI, DI
 	RET
 
 // func opScores3Q8_0AVX512()
 // Requires: AVX2, AVX512DQ, AVX512F, MMX+
 TEXT ·opScores3Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   576(DI), AX
-	MOVQ   352(DI), CX
-	MOVQ   592(DI), DX
-	MOVQ   640(DI), BX
-	MOVQ   152(DI), SI
+	MOVQ   648(DI), AX
+	MOVQ   424(DI), CX
+	MOVQ   664(DI), DX
+	MOVQ   712(DI), BX
+	MOVQ   160(DI), SI
 	LEAQ   (SI)(SI*2), R8
-	MOVQ   200(DI), R9
+	MOVQ   208(DI), R9
 	LEAQ   (R9)(R9*2), R10
-	MOVQ   168(DI), R10
+	MOVQ   176(DI), R10
 	IMUL3Q $0x08, R10, R10
 
-cells593:
+cells599:
 	MOVQ   AX, R11
-	MOVQ   664(DI), R12
-	MOVQ   184(DI), R13
+	MOVQ   736(DI), R12
+	MOVQ   192(DI), R13
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -15960,7 +16117,7 @@ cells593:
 	VXORPS Z10, Z10, Z10
 	VXORPS Z11, Z11, Z11
 
-dims594:
+dims600:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -16030,7 +16187,7 @@ dims594:
 	ADDQ         $0x22, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims594
+	JNZ          dims600
 	VSHUFF64X2   $0x44, Z3, Z0, Z12
 	VSHUFF64X2   $0xee, Z3, Z0, Z0
 	VADDPS       Z12, Z0, Z0
@@ -16071,46 +16228,46 @@ dims594:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x04, DX
-	JG           cells593
+	JG           cells599
 	TESTQ        DI, DI
 	RET
 
 // func opValues3Q8_0AVX512()
 // Requires: AVX2, AVX512F, MMX+
 TEXT ·opValues3Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 584(DI), AX
-	MOVQ 688(DI), CX
-	MOVQ 192(DI), DX
-	MOVQ 648(DI), BX
-	MOVQ 208(DI), SI
-	MOVQ 160(DI), R9
-	MOVQ 160(DI), R10
+	MOVQ 656(DI), AX
+	MOVQ 760(DI), CX
+	MOVQ 200(DI), DX
+	MOVQ 720(DI), BX
+	MOVQ 216(DI), SI
+	MOVQ 168(DI), R9
+	MOVQ 168(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel595:
+panel601:
 	CMPQ         DX, $0x40
-	JLT          narrower596
-	VBROADCASTSS 952(DI), Z0
+	JLT          narrower602
+	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 956(DI), Z4
+	VBROADCASTSS 1028(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
-	VBROADCASTSS 960(DI), Z8
+	VBROADCASTSS 1032(DI), Z8
 	VMULPS       (CX)(SI*2), Z8, Z9
 	VMULPS       64(CX)(SI*2), Z8, Z10
 	VMULPS       128(CX)(SI*2), Z8, Z11
 	VMULPS       192(CX)(SI*2), Z8, Z8
 	MOVQ         AX, R8
-	MOVQ         352(DI), R11
-	MOVQ         592(DI), R12
+	MOVQ         424(DI), R11
+	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells597:
+cells603:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Z12
@@ -16148,7 +16305,7 @@ cells597:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells597
+	JNZ          cells603
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -16163,31 +16320,31 @@ cells597:
 	VMOVUPS      Z8, 192(CX)(SI*2)
 	ADDQ         $0x44, AX
 	ADDQ         $0x00000100, CX
-	MOVQ         176(DI), R8
+	MOVQ         184(DI), R8
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel595
+	JMP          panel601
 
-narrower596:
-panel598:
+narrower602:
+panel604:
 	CMPQ         DX, $0x20
-	JLT          narrower599
-	VBROADCASTSS 952(DI), Z0
+	JLT          narrower605
+	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 956(DI), Z2
+	VBROADCASTSS 1028(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
-	VBROADCASTSS 960(DI), Z4
+	VBROADCASTSS 1032(DI), Z4
 	VMULPS       (CX)(SI*2), Z4, Z5
 	VMULPS       64(CX)(SI*2), Z4, Z4
 	MOVQ         AX, R8
-	MOVQ         352(DI), R11
-	MOVQ         592(DI), R12
+	MOVQ         424(DI), R11
+	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells600:
+cells606:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z6
 	VBROADCASTSS 4(R11), Z7
@@ -16210,7 +16367,7 @@ cells600:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells600
+	JNZ          cells606
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -16219,34 +16376,34 @@ cells600:
 	VMOVUPS      Z4, 64(CX)(SI*2)
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         176(DI), R8
+	MOVQ         184(DI), R8
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel598
+	JMP          panel604
 
-narrower599:
+narrower605:
 	TESTQ DI, DI
 	RET
 
 // func opScores4Q8_0AVX512()
 // Requires: AVX2, AVX512DQ, AVX512F, MMX+
 TEXT ·opScores4Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   576(DI), AX
-	MOVQ   352(DI), CX
-	MOVQ   592(DI), DX
-	MOVQ   640(DI), BX
-	MOVQ   152(DI), SI
+	MOVQ   648(DI), AX
+	MOVQ   424(DI), CX
+	MOVQ   664(DI), DX
+	MOVQ   712(DI), BX
+	MOVQ   160(DI), SI
 	LEAQ   (SI)(SI*2), R8
-	MOVQ   200(DI), R9
+	MOVQ   208(DI), R9
 	LEAQ   (R9)(R9*2), R10
-	MOVQ   168(DI), R11
+	MOVQ   176(DI), R11
 	IMUL3Q $0x08, R11, R11
 
-cells601:
+cells607:
 	MOVQ   AX, R12
-	MOVQ   664(DI), R13
-	MOVQ   184(DI), R14
+	MOVQ   736(DI), R13
+	MOVQ   192(DI), R14
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -16264,7 +16421,7 @@ cells601:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims602:
+dims608:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -16344,7 +16501,7 @@ dims602:
 	ADDQ         $0x22, R12
 	ADDQ         $0x00000080, R13
 	SUBQ         $0x20, R14
-	JNZ          dims602
+	JNZ          dims608
 	VSHUFF64X2   $0x44, Z4, Z0, Z16
 	VSHUFF64X2   $0xee, Z4, Z0, Z0
 	VADDPS       Z16, Z0, Z0
@@ -16394,51 +16551,51 @@ dims602:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x04, DX
-	JG           cells601
+	JG           cells607
 	TESTQ        DI, DI
 	RET
 
 // func opValues4Q8_0AVX512()
 // Requires: AVX2, AVX512F, MMX+
 TEXT ·opValues4Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 584(DI), AX
-	MOVQ 688(DI), CX
-	MOVQ 192(DI), DX
-	MOVQ 648(DI), BX
-	MOVQ 208(DI), SI
-	MOVQ 160(DI), R9
-	MOVQ 160(DI), R10
+	MOVQ 656(DI), AX
+	MOVQ 760(DI), CX
+	MOVQ 200(DI), DX
+	MOVQ 720(DI), BX
+	MOVQ 216(DI), SI
+	MOVQ 168(DI), R9
+	MOVQ 168(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel603:
+panel609:
 	CMPQ         DX, $0x40
-	JLT          narrower604
-	VBROADCASTSS 952(DI), Z0
+	JLT          narrower610
+	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 956(DI), Z4
+	VBROADCASTSS 1028(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
-	VBROADCASTSS 960(DI), Z8
+	VBROADCASTSS 1032(DI), Z8
 	VMULPS       (CX)(SI*2), Z8, Z9
 	VMULPS       64(CX)(SI*2), Z8, Z10
 	VMULPS       128(CX)(SI*2), Z8, Z11
 	VMULPS       192(CX)(SI*2), Z8, Z8
-	VBROADCASTSS 964(DI), Z12
+	VBROADCASTSS 1036(DI), Z12
 	VMULPS       (CX)(R8*1), Z12, Z13
 	VMULPS       64(CX)(R8*1), Z12, Z14
 	VMULPS       128(CX)(R8*1), Z12, Z15
 	VMULPS       192(CX)(R8*1), Z12, Z12
 	MOVQ         AX, R11
-	MOVQ         352(DI), R12
-	MOVQ         592(DI), R13
+	MOVQ         424(DI), R12
+	MOVQ         664(DI), R13
 	MOVQ         BX, R14
 
-cells605:
+cells611:
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
 	VBROADCASTSS (R12), Z16
@@ -16481,7 +16638,7 @@ cells605:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells605
+	JNZ          cells611
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -16500,34 +16657,34 @@ cells605:
 	VMOVUPS      Z12, 192(CX)(R8*1)
 	ADDQ         $0x44, AX
 	ADDQ         $0x00000100, CX
-	MOVQ         176(DI), R11
+	MOVQ         184(DI), R11
 	IMUL3Q       $0x04, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x40, DX
-	JMP          panel603
+	JMP          panel609
 
-narrower604:
-panel606:
+narrower610:
+panel612:
 	CMPQ         DX, $0x20
-	JLT          narrower607
-	VBROADCASTSS 952(DI), Z0
+	JLT          narrower613
+	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 956(DI), Z2
+	VBROADCASTSS 1028(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
-	VBROADCASTSS 960(DI), Z4
+	VBROADCASTSS 1032(DI), Z4
 	VMULPS       (CX)(SI*2), Z4, Z5
 	VMULPS       64(CX)(SI*2), Z4, Z4
-	VBROADCASTSS 964(DI), Z6
+	VBROADCASTSS 1036(DI), Z6
 	VMULPS       (CX)(R8*1), Z6, Z7
 	VMULPS       64(CX)(R8*1), Z6, Z6
 	MOVQ         AX, R11
-	MOVQ         352(DI), R12
-	MOVQ         592(DI), R13
+	MOVQ         424(DI), R12
+	MOVQ         664(DI), R13
 	MOVQ         BX, R14
 
-cells608:
+cells614:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Z8
 	VBROADCASTSS 4(R12), Z9
@@ -16553,7 +16710,7 @@ cells608:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells608
+	JNZ          cells614
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -16564,60 +16721,31 @@ cells608:
 	VMOVUPS      Z6, 64(CX)(R8*1)
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         176(DI), R11
+	MOVQ         184(DI), R11
 	IMUL3Q       $0x02, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x20, DX
-	JMP          panel606
+	JMP          panel612
 
-narrower607:
+narrower613:
 	TESTQ DI, DI
 	RET
 
 // func opExpandQ4_0AVX512()
 // Requires: AVX2, AVX512F, CMOV, MMX+
 TEXT ·opExpandQ4_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    552(DI), AX
-	MOVQ    392(DI), CX
-	MOVQ    392(DI), DX
-	MOVQ    592(DI), BX
-	CMPQ    480(DI), $0x00
-	CMOVQNE 640(DI), DX
-	MOVQ    CX, 576(DI)
-	IMULQ   184(DI), BX
-
-loop609:
-	SUBQ         $0x20, BX
-	JLT          rest610
-	PREFETCHT1   (DX)
-	ADDQ         $0x12, DX
-	VPBROADCASTW (AX), Y0
-	VCVTPH2PS    Y0, Z0
-	VMULPS       nibbles<>+0(SB), Z0, Z0
-	VPMOVZXBD    2(AX), Z1
-	VPERMPS      Z0, Z1, Z1
-	VMOVUPS      Z1, (CX)
-	VPMOVZXBD    2(AX), Z1
-	VPSRLD       $0x04, Z1, Z1
-	VPERMPS      Z0, Z1, Z1
-	VMOVUPS      Z1, 64(CX)
-	ADDQ         $0x12, AX
-	ADDQ         $0x00000080, CX
-	JMP          loop609
-
-rest610:
-	MOVQ    560(DI), AX
-	MOVQ    400(DI), CX
-	MOVQ    400(DI), DX
-	MOVQ    592(DI), BX
-	CMPQ    480(DI), $0x00
-	CMOVQNE 648(DI), DX
-	MOVQ    CX, 584(DI)
+	MOVQ    624(DI), AX
+	MOVQ    464(DI), CX
+	MOVQ    464(DI), DX
+	MOVQ    664(DI), BX
+	CMPQ    552(DI), $0x00
+	CMOVQNE 712(DI), DX
+	MOVQ    CX, 648(DI)
 	IMULQ   192(DI), BX
 
-loop612:
+loop615:
 	SUBQ         $0x20, BX
-	JLT          rest613
+	JLT          rest616
 	PREFETCHT1   (DX)
 	ADDQ         $0x12, DX
 	VPBROADCASTW (AX), Y0
@@ -16632,70 +16760,54 @@ loop612:
 	VMOVUPS      Z1, 64(CX)
 	ADDQ         $0x12, AX
 	ADDQ         $0x00000080, CX
-	JMP          loop612
+	JMP          loop615
 
-rest613:
+rest616:
+	MOVQ    632(DI), AX
+	MOVQ    472(DI), CX
+	MOVQ    472(DI), DX
+	MOVQ    664(DI), BX
+	CMPQ    552(DI), $0x00
+	CMOVQNE 720(DI), DX
+	MOVQ    CX, 656(DI)
+	IMULQ   200(DI), BX
+
+loop618:
+	SUBQ         $0x20, BX
+	JLT          rest619
+	PREFETCHT1   (DX)
+	ADDQ         $0x12, DX
+	VPBROADCASTW (AX), Y0
+	VCVTPH2PS    Y0, Z0
+	VMULPS       nibbles<>+0(SB), Z0, Z0
+	VPMOVZXBD    2(AX), Z1
+	VPERMPS      Z0, Z1, Z1
+	VMOVUPS      Z1, (CX)
+	VPMOVZXBD    2(AX), Z1
+	VPSRLD       $0x04, Z1, Z1
+	VPERMPS      Z0, Z1, Z1
+	VMOVUPS      Z1, 64(CX)
+	ADDQ         $0x12, AX
+	ADDQ         $0x00000080, CX
+	JMP          loop618
+
+rest619:
 	TESTQ DI, DI
 	RET
 
 // func opGatherQ4_0AVX512()
 // Requires: AVX2, AVX512F, BMI, MMX+
 TEXT ·opGatherQ4_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ  440(DI), AX
-	MOVQ  624(DI), CX
-	MOVQ  632(DI), DX
-	MOVQ  280(DI), BX
-	IMULQ 136(DI), AX
+	MOVQ  512(DI), AX
+	MOVQ  696(DI), CX
+	MOVQ  704(DI), DX
+	MOVQ  288(DI), BX
+	IMULQ 144(DI), AX
 	ADDQ  88(DI), AX
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed615:
-	TZCNTQ  DX, SI
-	BLSRQ   DX, DX
-	MOVLQSX (CX)(SI*4), R9
-	IMULQ   152(DI), R9
-	ADDQ    AX, R9
-	MOVLQSX (BX)(SI*4), R10
-	IMULQ   152(DI), R10
-	ADDQ    AX, R10
-	MOVQ    184(DI), R11
-	MOVQ    200(DI), R8
-	IMULQ   SI, R8
-	ADDQ    392(DI), R8
-
-loop616:
-	SUBQ         $0x20, R11
-	JLT          rest617
-	PREFETCHT1   (R10)
-	ADDQ         $0x12, R10
-	VPBROADCASTW (R9), Y0
-	VCVTPH2PS    Y0, Z0
-	VMULPS       nibbles<>+0(SB), Z0, Z0
-	VPMOVZXBD    2(R9), Z1
-	VPERMPS      Z0, Z1, Z1
-	VMOVUPS      Z1, (R8)
-	VPMOVZXBD    2(R9), Z1
-	VPSRLD       $0x04, Z1, Z1
-	VPERMPS      Z0, Z1, Z1
-	VMOVUPS      Z1, 64(R8)
-	ADDQ         $0x12, R9
-	ADDQ         $0x00000080, R8
-	JMP          loop616
-
-rest617:
-	TESTQ DX, DX
-	JNZ   listed615
-	MOVQ  440(DI), AX
-	MOVQ  624(DI), CX
-	MOVQ  632(DI), DX
-	MOVQ  280(DI), BX
-	IMULQ 144(DI), AX
-	ADDQ  96(DI), AX
-	SHLQ  $0x02, BX
-	ADDQ  CX, BX
-
-listed619:
+listed621:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -16707,11 +16819,11 @@ listed619:
 	MOVQ    192(DI), R11
 	MOVQ    208(DI), R8
 	IMULQ   SI, R8
-	ADDQ    400(DI), R8
+	ADDQ    464(DI), R8
 
-loop620:
+loop622:
 	SUBQ         $0x20, R11
-	JLT          rest621
+	JLT          rest623
 	PREFETCHT1   (R10)
 	ADDQ         $0x12, R10
 	VPBROADCASTW (R9), Y0
@@ -16726,32 +16838,77 @@ loop620:
 	VMOVUPS      Z1, 64(R8)
 	ADDQ         $0x12, R9
 	ADDQ         $0x00000080, R8
-	JMP          loop620
+	JMP          loop622
 
-rest621:
+rest623:
 	TESTQ DX, DX
-	JNZ   listed619
+	JNZ   listed621
+	MOVQ  512(DI), AX
+	MOVQ  696(DI), CX
+	MOVQ  704(DI), DX
+	MOVQ  288(DI), BX
+	IMULQ 152(DI), AX
+	ADDQ  96(DI), AX
+	SHLQ  $0x02, BX
+	ADDQ  CX, BX
+
+listed625:
+	TZCNTQ  DX, SI
+	BLSRQ   DX, DX
+	MOVLQSX (CX)(SI*4), R9
+	IMULQ   168(DI), R9
+	ADDQ    AX, R9
+	MOVLQSX (BX)(SI*4), R10
+	IMULQ   168(DI), R10
+	ADDQ    AX, R10
+	MOVQ    200(DI), R11
+	MOVQ    216(DI), R8
+	IMULQ   SI, R8
+	ADDQ    472(DI), R8
+
+loop626:
+	SUBQ         $0x20, R11
+	JLT          rest627
+	PREFETCHT1   (R10)
+	ADDQ         $0x12, R10
+	VPBROADCASTW (R9), Y0
+	VCVTPH2PS    Y0, Z0
+	VMULPS       nibbles<>+0(SB), Z0, Z0
+	VPMOVZXBD    2(R9), Z1
+	VPERMPS      Z0, Z1, Z1
+	VMOVUPS      Z1, (R8)
+	VPMOVZXBD    2(R9), Z1
+	VPSRLD       $0x04, Z1, Z1
+	VPERMPS      Z0, Z1, Z1
+	VMOVUPS      Z1, 64(R8)
+	ADDQ         $0x12, R9
+	ADDQ         $0x00000080, R8
+	JMP          loop626
+
+rest627:
+	TESTQ DX, DX
+	JNZ   listed625
 	TESTQ DI, DI
 	RET
 
 // func opScores1Q4_0AVX512()
 // Requires: AVX2, AVX512DQ, AVX512F, MMX+
 TEXT ·opScores1Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   576(DI), AX
-	MOVQ   352(DI), CX
-	MOVQ   592(DI), DX
-	MOVQ   640(DI), BX
-	MOVQ   152(DI), SI
+	MOVQ   648(DI), AX
+	MOVQ   424(DI), CX
+	MOVQ   664(DI), DX
+	MOVQ   712(DI), BX
+	MOVQ   160(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	LEAQ   (SI)(SI*4), R9
 	LEAQ   (SI)(R8*2), R10
-	MOVQ   168(DI), R11
+	MOVQ   176(DI), R11
 	IMUL3Q $0x20, R11, R11
 
-cells623:
+cells629:
 	MOVQ   AX, R12
-	MOVQ   664(DI), R13
-	MOVQ   184(DI), R14
+	MOVQ   736(DI), R13
+	MOVQ   192(DI), R14
 	LEAQ   (AX)(SI*8), R15
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
@@ -16770,7 +16927,7 @@ cells623:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims624:
+dims630:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -16943,7 +17100,7 @@ dims624:
 	ADDQ         $0x12, R15
 	ADDQ         $0x00000080, R13
 	SUBQ         $0x20, R14
-	JNZ          dims624
+	JNZ          dims630
 	VSHUFF64X2   $0x44, Z4, Z0, Z16
 	VSHUFF64X2   $0xee, Z4, Z0, Z0
 	VADDPS       Z16, Z0, Z0
@@ -16994,26 +17151,26 @@ dims624:
 	LEAQ         (AX)(SI*8), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x10, DX
-	JG           cells623
+	JG           cells629
 	TESTQ        DI, DI
 	RET
 
 // func opValues1Q4_0AVX512()
 // Requires: AVX2, AVX512F, MMX+
 TEXT ·opValues1Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 584(DI), AX
-	MOVQ 688(DI), CX
-	MOVQ 192(DI), DX
-	MOVQ 648(DI), BX
-	MOVQ 208(DI), SI
-	MOVQ 160(DI), R8
-	MOVQ 160(DI), R9
+	MOVQ 656(DI), AX
+	MOVQ 760(DI), CX
+	MOVQ 200(DI), DX
+	MOVQ 720(DI), BX
+	MOVQ 216(DI), SI
+	MOVQ 168(DI), R8
+	MOVQ 168(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel625:
+panel631:
 	CMPQ         DX, $0x00000080
-	JLT          narrower626
-	VBROADCASTSS 952(DI), Z0
+	JLT          narrower632
+	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
@@ -17023,11 +17180,11 @@ panel625:
 	VMULPS       384(CX), Z0, Z7
 	VMULPS       448(CX), Z0, Z0
 	MOVQ         AX, SI
-	MOVQ         352(DI), R10
-	MOVQ         592(DI), R11
+	MOVQ         424(DI), R10
+	MOVQ         664(DI), R11
 	MOVQ         BX, R12
 
-cells627:
+cells633:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	VBROADCASTSS (R10), Z8
@@ -17075,7 +17232,7 @@ cells627:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells627
+	JNZ          cells633
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -17086,27 +17243,27 @@ cells627:
 	VMOVUPS      Z0, 448(CX)
 	ADDQ         $0x48, AX
 	ADDQ         $0x00000200, CX
-	MOVQ         176(DI), SI
+	MOVQ         184(DI), SI
 	IMUL3Q       $0x08, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x00000080, DX
-	JMP          panel625
+	JMP          panel631
 
-narrower626:
-panel628:
+narrower632:
+panel634:
 	CMPQ         DX, $0x40
-	JLT          narrower629
-	VBROADCASTSS 952(DI), Z0
+	JLT          narrower635
+	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
 	MOVQ         AX, SI
-	MOVQ         352(DI), R10
-	MOVQ         592(DI), R11
+	MOVQ         424(DI), R10
+	MOVQ         664(DI), R11
 	MOVQ         BX, R12
 
-cells630:
+cells636:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Z4
 	VPBROADCASTW (SI), Y5
@@ -17133,32 +17290,32 @@ cells630:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells630
+	JNZ          cells636
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
 	VMOVUPS      Z0, 192(CX)
 	ADDQ         $0x24, AX
 	ADDQ         $0x00000100, CX
-	MOVQ         176(DI), SI
+	MOVQ         184(DI), SI
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel628
+	JMP          panel634
 
-narrower629:
-panel631:
+narrower635:
+panel637:
 	CMPQ         DX, $0x20
-	JLT          narrower632
-	VBROADCASTSS 952(DI), Z0
+	JLT          narrower638
+	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
 	MOVQ         AX, SI
-	MOVQ         352(DI), R10
-	MOVQ         592(DI), R11
+	MOVQ         424(DI), R10
+	MOVQ         664(DI), R11
 	MOVQ         BX, R12
 
-cells633:
+cells639:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Z2
 	VPBROADCASTW (SI), Y3
@@ -17175,41 +17332,41 @@ cells633:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells633
+	JNZ          cells639
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	ADDQ         $0x12, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         176(DI), SI
+	MOVQ         184(DI), SI
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel631
+	JMP          panel637
 
-narrower632:
+narrower638:
 	TESTQ DI, DI
 	RET
 
 // func opScores2Q4_0AVX512()
 // Requires: AVX2, AVX512DQ, AVX512F, MMX+
 TEXT ·opScores2Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   576(DI), AX
-	MOVQ   352(DI), CX
-	MOVQ   592(DI), DX
-	MOVQ   640(DI), BX
-	MOVQ   152(DI), SI
+	MOVQ   648(DI), AX
+	MOVQ   424(DI), CX
+	MOVQ   664(DI), DX
+	MOVQ   712(DI), BX
+	MOVQ   160(DI), SI
 	LEAQ   (SI)(SI*2), R8
 	LEAQ   (SI)(SI*4), R9
 	LEAQ   (SI)(R8*2), R10
-	MOVQ   200(DI), R11
+	MOVQ   208(DI), R11
 	LEAQ   (R11)(R11*2), R12
-	MOVQ   168(DI), R12
+	MOVQ   176(DI), R12
 	IMUL3Q $0x10, R12, R12
 
-cells634:
+cells640:
 	MOVQ   AX, R13
-	MOVQ   664(DI), R14
-	MOVQ   184(DI), R15
+	MOVQ   736(DI), R14
+	MOVQ   192(DI), R15
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -17227,7 +17384,7 @@ cells634:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims635:
+dims641:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -17335,7 +17492,7 @@ dims635:
 	ADDQ         $0x12, R13
 	ADDQ         $0x00000080, R14
 	SUBQ         $0x20, R15
-	JNZ          dims635
+	JNZ          dims641
 	VSHUFF64X2   $0x44, Z4, Z0, Z16
 	VSHUFF64X2   $0xee, Z4, Z0, Z0
 	VADDPS       Z16, Z0, Z0
@@ -17385,41 +17542,41 @@ dims635:
 	LEAQ         (AX)(SI*8), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x08, DX
-	JG           cells634
+	JG           cells640
 	TESTQ        DI, DI
 	RET
 
 // func opValues2Q4_0AVX512()
 // Requires: AVX2, AVX512F, MMX+
 TEXT ·opValues2Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 584(DI), AX
-	MOVQ 688(DI), CX
-	MOVQ 192(DI), DX
-	MOVQ 648(DI), BX
-	MOVQ 208(DI), SI
-	MOVQ 160(DI), R9
-	MOVQ 160(DI), R10
+	MOVQ 656(DI), AX
+	MOVQ 760(DI), CX
+	MOVQ 200(DI), DX
+	MOVQ 720(DI), BX
+	MOVQ 216(DI), SI
+	MOVQ 168(DI), R9
+	MOVQ 168(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel636:
+panel642:
 	CMPQ         DX, $0x40
-	JLT          narrower637
-	VBROADCASTSS 952(DI), Z0
+	JLT          narrower643
+	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 956(DI), Z4
+	VBROADCASTSS 1028(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
 	MOVQ         AX, R8
-	MOVQ         352(DI), R11
-	MOVQ         592(DI), R12
+	MOVQ         424(DI), R11
+	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells638:
+cells644:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z8
 	VBROADCASTSS 4(R11), Z9
@@ -17451,7 +17608,7 @@ cells638:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells638
+	JNZ          cells644
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -17462,28 +17619,28 @@ cells638:
 	VMOVUPS      Z4, 192(CX)(SI*1)
 	ADDQ         $0x24, AX
 	ADDQ         $0x00000100, CX
-	MOVQ         176(DI), R8
+	MOVQ         184(DI), R8
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel636
+	JMP          panel642
 
-narrower637:
-panel639:
+narrower643:
+panel645:
 	CMPQ         DX, $0x20
-	JLT          narrower640
-	VBROADCASTSS 952(DI), Z0
+	JLT          narrower646
+	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 956(DI), Z2
+	VBROADCASTSS 1028(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
 	MOVQ         AX, R8
-	MOVQ         352(DI), R11
-	MOVQ         592(DI), R12
+	MOVQ         424(DI), R11
+	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells641:
+cells647:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z4
 	VBROADCASTSS 4(R11), Z5
@@ -17503,41 +17660,41 @@ cells641:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells641
+	JNZ          cells647
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
 	VMOVUPS      Z2, 64(CX)(SI*1)
 	ADDQ         $0x12, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         176(DI), R8
+	MOVQ         184(DI), R8
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel639
+	JMP          panel645
 
-narrower640:
+narrower646:
 	TESTQ DI, DI
 	RET
 
 // func opScores3Q4_0AVX512()
 // Requires: AVX2, AVX512DQ, AVX512F, MMX+
 TEXT ·opScores3Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   576(DI), AX
-	MOVQ   352(DI), CX
-	MOVQ   592(DI), DX
-	MOVQ   640(DI), BX
-	MOVQ   152(DI), SI
+	MOVQ   648(DI), AX
+	MOVQ   424(DI), CX
+	MOVQ   664(DI), DX
+	MOVQ   712(DI), BX
+	MOVQ   160(DI), SI
 	LEAQ   (SI)(SI*2), R8
-	MOVQ   200(DI), R9
+	MOVQ   208(DI), R9
 	LEAQ   (R9)(R9*2), R10
-	MOVQ   168(DI), R10
+	MOVQ   176(DI), R10
 	IMUL3Q $0x08, R10, R10
 
-cells642:
+cells648:
 	MOVQ   AX, R11
-	MOVQ   664(DI), R12
-	MOVQ   184(DI), R13
+	MOVQ   736(DI), R12
+	MOVQ   192(DI), R13
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -17551,7 +17708,7 @@ cells642:
 	VXORPS Z10, Z10, Z10
 	VXORPS Z11, Z11, Z11
 
-dims643:
+dims649:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	VMOVUPS      (R12), Z12
@@ -17620,7 +17777,7 @@ dims643:
 	ADDQ         $0x12, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims643
+	JNZ          dims649
 	VSHUFF64X2   $0x44, Z3, Z0, Z12
 	VSHUFF64X2   $0xee, Z3, Z0, Z0
 	VADDPS       Z12, Z0, Z0
@@ -17661,46 +17818,46 @@ dims643:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x04, DX
-	JG           cells642
+	JG           cells648
 	TESTQ        DI, DI
 	RET
 
 // func opValues3Q4_0AVX512()
 // Requires: AVX2, AVX512F, MMX+
 TEXT ·opValues3Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 584(DI), AX
-	MOVQ 688(DI), CX
-	MOVQ 192(DI), DX
-	MOVQ 648(DI), BX
-	MOVQ 208(DI), SI
-	MOVQ 160(DI), R9
-	MOVQ 160(DI), R10
+	MOVQ 656(DI), AX
+	MOVQ 760(DI), CX
+	MOVQ 200(DI), DX
+	MOVQ 720(DI), BX
+	MOVQ 216(DI), SI
+	MOVQ 168(DI), R9
+	MOVQ 168(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel644:
+panel650:
 	CMPQ         DX, $0x40
-	JLT          narrower645
-	VBROADCASTSS 952(DI), Z0
+	JLT          narrower651
+	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 956(DI), Z4
+	VBROADCASTSS 1028(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
-	VBROADCASTSS 960(DI), Z8
+	VBROADCASTSS 1032(DI), Z8
 	VMULPS       (CX)(SI*2), Z8, Z9
 	VMULPS       64(CX)(SI*2), Z8, Z10
 	VMULPS       128(CX)(SI*2), Z8, Z11
 	VMULPS       192(CX)(SI*2), Z8, Z8
 	MOVQ         AX, R8
-	MOVQ         352(DI), R11
-	MOVQ         592(DI), R12
+	MOVQ         424(DI), R11
+	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells646:
+cells652:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z12
 	VBROADCASTSS 4(R11), Z13
@@ -17737,7 +17894,7 @@ cells646:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells646
+	JNZ          cells652
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -17752,31 +17909,31 @@ cells646:
 	VMOVUPS      Z8, 192(CX)(SI*2)
 	ADDQ         $0x24, AX
 	ADDQ         $0x00000100, CX
-	MOVQ         176(DI), R8
+	MOVQ         184(DI), R8
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel644
+	JMP          panel650
 
-narrower645:
-panel647:
+narrower651:
+panel653:
 	CMPQ         DX, $0x20
-	JLT          narrower648
-	VBROADCASTSS 952(DI), Z0
+	JLT          narrower654
+	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 956(DI), Z2
+	VBROADCASTSS 1028(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
-	VBROADCASTSS 960(DI), Z4
+	VBROADCASTSS 1032(DI), Z4
 	VMULPS       (CX)(SI*2), Z4, Z5
 	VMULPS       64(CX)(SI*2), Z4, Z4
 	MOVQ         AX, R8
-	MOVQ         352(DI), R11
-	MOVQ         592(DI), R12
+	MOVQ         424(DI), R11
+	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells649:
+cells655:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z6
 	VBROADCASTSS 4(R11), Z7
@@ -17799,7 +17956,7 @@ cells649:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells649
+	JNZ          cells655
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -17808,34 +17965,34 @@ cells649:
 	VMOVUPS      Z4, 64(CX)(SI*2)
 	ADDQ         $0x12, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         176(DI), R8
+	MOVQ         184(DI), R8
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel647
+	JMP          panel653
 
-narrower648:
+narrower654:
 	TESTQ DI, DI
 	RET
 
 // func opScores4Q4_0AVX512()
 // Requires: AVX2, AVX512DQ, AVX512F, MMX+
 TEXT ·opScores4Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ   576(DI), AX
-	MOVQ   352(DI), CX
-	MOVQ   592(DI), DX
-	MOVQ   640(DI), BX
-	MOVQ   152(DI), SI
+	MOVQ   648(DI), AX
+	MOVQ   424(DI), CX
+	MOVQ   664(DI), DX
+	MOVQ   712(DI), BX
+	MOVQ   160(DI), SI
 	LEAQ   (SI)(SI*2), R8
-	MOVQ   200(DI), R9
+	MOVQ   208(DI), R9
 	LEAQ   (R9)(R9*2), R10
-	MOVQ   168(DI), R11
+	MOVQ   176(DI), R11
 	IMUL3Q $0x08, R11, R11
 
-cells650:
+cells656:
 	MOVQ   AX, R12
-	MOVQ   664(DI), R13
-	MOVQ   184(DI), R14
+	MOVQ   736(DI), R13
+	MOVQ   192(DI), R14
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -17853,7 +18010,7 @@ cells650:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims651:
+dims657:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	VMOVUPS      (R13), Z16
@@ -17932,7 +18089,7 @@ dims651:
 	ADDQ         $0x12, R12
 	ADDQ         $0x00000080, R13
 	SUBQ         $0x20, R14
-	JNZ          dims651
+	JNZ          dims657
 	VSHUFF64X2   $0x44, Z4, Z0, Z16
 	VSHUFF64X2   $0xee, Z4, Z0, Z0
 	VADDPS       Z16, Z0, Z0
@@ -17982,51 +18139,51 @@ dims651:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x04, DX
-	JG           cells650
+	JG           cells656
 	TESTQ        DI, DI
 	RET
 
 // func opValues4Q4_0AVX512()
 // Requires: AVX2, AVX512F, MMX+
 TEXT ·opValues4Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
-	MOVQ 584(DI), AX
-	MOVQ 688(DI), CX
-	MOVQ 192(DI), DX
-	MOVQ 648(DI), BX
-	MOVQ 208(DI), SI
-	MOVQ 160(DI), R9
-	MOVQ 160(DI), R10
+	MOVQ 656(DI), AX
+	MOVQ 760(DI), CX
+	MOVQ 200(DI), DX
+	MOVQ 720(DI), BX
+	MOVQ 216(DI), SI
+	MOVQ 168(DI), R9
+	MOVQ 168(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel652:
+panel658:
 	CMPQ         DX, $0x40
-	JLT          narrower653
-	VBROADCASTSS 952(DI), Z0
+	JLT          narrower659
+	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
 	VMULPS       128(CX), Z0, Z3
 	VMULPS       192(CX), Z0, Z0
-	VBROADCASTSS 956(DI), Z4
+	VBROADCASTSS 1028(DI), Z4
 	VMULPS       (CX)(SI*1), Z4, Z5
 	VMULPS       64(CX)(SI*1), Z4, Z6
 	VMULPS       128(CX)(SI*1), Z4, Z7
 	VMULPS       192(CX)(SI*1), Z4, Z4
-	VBROADCASTSS 960(DI), Z8
+	VBROADCASTSS 1032(DI), Z8
 	VMULPS       (CX)(SI*2), Z8, Z9
 	VMULPS       64(CX)(SI*2), Z8, Z10
 	VMULPS       128(CX)(SI*2), Z8, Z11
 	VMULPS       192(CX)(SI*2), Z8, Z8
-	VBROADCASTSS 964(DI), Z12
+	VBROADCASTSS 1036(DI), Z12
 	VMULPS       (CX)(R8*1), Z12, Z13
 	VMULPS       64(CX)(R8*1), Z12, Z14
 	VMULPS       128(CX)(R8*1), Z12, Z15
 	VMULPS       192(CX)(R8*1), Z12, Z12
 	MOVQ         AX, R11
-	MOVQ         352(DI), R12
-	MOVQ         592(DI), R13
+	MOVQ         424(DI), R12
+	MOVQ         664(DI), R13
 	MOVQ         BX, R14
 
-cells654:
+cells660:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Z16
 	VBROADCASTSS 4(R12), Z17
@@ -18068,7 +18225,7 @@ cells654:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells654
+	JNZ          cells660
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -18087,34 +18244,34 @@ cells654:
 	VMOVUPS      Z12, 192(CX)(R8*1)
 	ADDQ         $0x24, AX
 	ADDQ         $0x00000100, CX
-	MOVQ         176(DI), R11
+	MOVQ         184(DI), R11
 	IMUL3Q       $0x04, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x40, DX
-	JMP          panel652
+	JMP          panel658
 
-narrower653:
-panel655:
+narrower659:
+panel661:
 	CMPQ         DX, $0x20
-	JLT          narrower656
-	VBROADCASTSS 952(DI), Z0
+	JLT          narrower662
+	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
-	VBROADCASTSS 956(DI), Z2
+	VBROADCASTSS 1028(DI), Z2
 	VMULPS       (CX)(SI*1), Z2, Z3
 	VMULPS       64(CX)(SI*1), Z2, Z2
-	VBROADCASTSS 960(DI), Z4
+	VBROADCASTSS 1032(DI), Z4
 	VMULPS       (CX)(SI*2), Z4, Z5
 	VMULPS       64(CX)(SI*2), Z4, Z4
-	VBROADCASTSS 964(DI), Z6
+	VBROADCASTSS 1036(DI), Z6
 	VMULPS       (CX)(R8*1), Z6, Z7
 	VMULPS       64(CX)(R8*1), Z6, Z6
 	MOVQ         AX, R11
-	MOVQ         352(DI), R12
-	MOVQ         592(DI), R13
+	MOVQ         424(DI), R12
+	MOVQ         664(DI), R13
 	MOVQ         BX, R14
 
-cells657:
+cells663:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Z8
 	VBROADCASTSS 4(R12), Z9
@@ -18140,7 +18297,7 @@ cells657:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells657
+	JNZ          cells663
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -18151,31 +18308,31 @@ cells657:
 	VMOVUPS      Z6, 64(CX)(R8*1)
 	ADDQ         $0x12, AX
 	ADDQ         $0x00000080, CX
-	MOVQ         176(DI), R11
+	MOVQ         184(DI), R11
 	IMUL3Q       $0x02, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x20, DX
-	JMP          panel655
+	JMP          panel661
 
-narrower656:
+narrower662:
 	TESTQ DI, DI
 	RET
 
 // func opQueryPieces()
 // Requires: AVX512F
 TEXT ·opQueryPieces(SB), NOSPLIT|NOFRAME, $0
-	MOVQ    408(DI), AX
-	MOVQ    816(DI), CX
-	MOVQ    472(DI), DX
+	MOVQ    480(DI), AX
+	MOVQ    888(DI), CX
+	MOVQ    544(DI), DX
 	VMOVUPS upper<>+0(SB), Z0
 
-columns658:
-	MOVQ 184(DI), BX
+columns664:
+	MOVQ 192(DI), BX
 
-dims659:
+dims665:
 	MOVQ $0x00000010, SI
 
-rows660:
+rows666:
 	VMOVUPS    (AX), Z1
 	VMOVUPS    1024(AX), Z2
 	VPSRLD     $0x10, Z1, Z3
@@ -18198,13 +18355,13 @@ rows660:
 	ADDQ       $0x40, AX
 	ADDQ       $0x40, CX
 	DECQ       SI
-	JNZ        rows660
+	JNZ        rows666
 	ADDQ       $0x00000400, AX
 	ADDQ       $0x00000800, CX
 	SUBQ       $0x20, BX
-	JNZ        dims659
+	JNZ        dims665
 	SUBQ       $0x10, DX
-	JNZ        columns658
+	JNZ        columns664
 	TESTQ      DI, DI
 	RET
 
@@ -18212,68 +18369,68 @@ rows660:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·opPiecesAMX1(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS upper<>+0(SB), Z0
-	MOVQ    576(DI), AX
-	MOVQ    200(DI), CX
+	MOVQ    648(DI), AX
+	MOVQ    208(DI), CX
 	MOVQ    $0x00000020, DX
-	SUBQ    592(DI), DX
-	JLE     whole661
+	SUBQ    664(DI), DX
+	JLE     whole667
 
 	// behind the last cell
 	IMULQ  CX, DX
-	IMULQ  592(DI), CX
+	IMULQ  664(DI), CX
 	ADDQ   CX, AX
 	VXORPS Y1, Y1, Y1
 	TESTQ  DX, DX
-	JZ     cleared662
+	JZ     cleared668
 
-clear663:
+clear669:
 	VMOVUPS Y1, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    $0x40, AX
 	SUBQ    $0x40, DX
-	JNZ     clear663
+	JNZ     clear669
 
-cleared662:
-whole661:
-	MOVQ 584(DI), AX
-	MOVQ 208(DI), CX
+cleared668:
+whole667:
+	MOVQ 656(DI), AX
+	MOVQ 216(DI), CX
 	MOVQ $0x00000020, DX
-	SUBQ 592(DI), DX
-	JLE  whole664
+	SUBQ 664(DI), DX
+	JLE  whole670
 
 	// behind the last cell
 	IMULQ  CX, DX
-	IMULQ  592(DI), CX
+	IMULQ  664(DI), CX
 	ADDQ   CX, AX
 	VXORPS Y1, Y1, Y1
 	TESTQ  DX, DX
-	JZ     cleared665
+	JZ     cleared671
 
-clear666:
+clear672:
 	VMOVUPS Y1, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    $0x40, AX
 	SUBQ    $0x40, DX
-	JNZ     clear666
+	JNZ     clear672
 
-cleared665:
-whole664:
+cleared671:
+whole670:
 	KXORW K1, K1, K1
 
 	// keys
-	MOVQ 576(DI), AX
-	MOVQ 824(DI), CX
+	MOVQ 648(DI), AX
+	MOVQ 896(DI), CX
 	MOVQ $0x00000002, DX
 
-block667:
+block673:
 	MOVQ CX, BX
 	MOVQ $0x00000010, SI
 
-cells668:
+cells674:
 	MOVQ BX, R8
-	MOVQ 184(DI), R9
+	MOVQ 192(DI), R9
 
-dims669:
+dims675:
 	VMOVUPS     (AX), Z1
 	VFPCLASSPSZ $0x99, Z1, K2
 	VPXORD      Z1, Z1, K2, Z1
@@ -18288,60 +18445,60 @@ dims669:
 	SUBQ        $-128, AX
 	ADDQ        $0x00000800, R8
 	SUBQ        $0x20, R9
-	JNZ         dims669
+	JNZ         dims675
 	ADDQ        $0x40, BX
 	DECQ        SI
-	JNZ         cells668
+	JNZ         cells674
 	ADDQ        $0x00000400, CX
 	DECQ        DX
-	JNZ         block667
+	JNZ         block673
 	XORL        AX, AX
 	KORTESTW    K1, K1
-	JEQ         finite670
+	JEQ         finite676
 
 	// cells with numbers that are not finite
-	MOVQ 576(DI), CX
+	MOVQ 648(DI), CX
 	MOVQ $0x00000001, DX
 
-cells671:
+cells677:
 	KXORW K3, K3, K3
-	MOVQ  200(DI), BX
+	MOVQ  208(DI), BX
 
-numbers672:
+numbers678:
 	VMOVUPS     (CX), Z1
 	VFPCLASSPSZ $0x99, Z1, K1
 	VPXORD      Z1, Z1, K1, Z1
 	KORW        K1, K3, K3
 	ADDQ        $0x40, CX
 	SUBQ        $0x40, BX
-	JNZ         numbers672
+	JNZ         numbers678
 	KORTESTW    K3, K3
-	JEQ         none673
+	JEQ         none679
 	ORQ         DX, AX
 
-none673:
+none679:
 	SHLQ $0x01, DX
 	BTQ  $0x20, DX
-	JCC  cells671
+	JCC  cells677
 
-finite670:
-	MOVQ  AX, 872(DI)
+finite676:
+	MOVQ  AX, 944(DI)
 	KXORW K4, K4, K4
 
 	// values
-	MOVQ 584(DI), AX
-	MOVQ 832(DI), CX
-	MOVQ 208(DI), DX
-	MOVQ 192(DI), BX
+	MOVQ 656(DI), AX
+	MOVQ 904(DI), CX
+	MOVQ 216(DI), DX
+	MOVQ 200(DI), BX
 	MOVQ DX, SI
 	SHLQ $0x04, SI
 
-values674:
+values680:
 	MOVQ AX, R8
 	MOVQ CX, R9
 	MOVQ $0x00000010, R10
 
-cells675:
+cells681:
 	VMOVUPS     (R8), Z1
 	VFPCLASSPSZ $0x99, Z1, K1
 	VPXORD      Z1, Z1, K1, Z1
@@ -18356,10 +18513,10 @@ cells675:
 	ADDQ        DX, R8
 	ADDQ        $0x40, R9
 	DECQ        R10
-	JNZ         cells675
+	JNZ         cells681
 	MOVQ        $0x00000001, R10
 
-pieces676:
+pieces682:
 	VMOVUPS     (CX), Z1
 	VMOVUPS     64(CX), Z2
 	VMOVUPS     128(CX), Z3
@@ -18458,59 +18615,59 @@ pieces676:
 	VMOVUPS     Z1, 960(CX)
 	ADDQ        $0x00000400, CX
 	DECQ        R10
-	JNZ         pieces676
+	JNZ         pieces682
 	ADDQ        $0x40, AX
 	SUBQ        $0x10, BX
-	JNZ         values674
+	JNZ         values680
 	XORL        AX, AX
 	KORTESTW    K4, K4
-	JEQ         finite677
+	JEQ         finite683
 
 	// cells with numbers that are not finite
-	MOVQ 584(DI), CX
+	MOVQ 656(DI), CX
 	MOVQ $0x00000001, DX
 
-cells678:
+cells684:
 	KXORW K5, K5, K5
-	MOVQ  208(DI), BX
+	MOVQ  216(DI), BX
 
-numbers679:
+numbers685:
 	VMOVUPS     (CX), Z0
 	VFPCLASSPSZ $0x99, Z0, K1
 	VPXORD      Z0, Z0, K1, Z0
 	KORW        K1, K5, K5
 	ADDQ        $0x40, CX
 	SUBQ        $0x40, BX
-	JNZ         numbers679
+	JNZ         numbers685
 	KORTESTW    K5, K5
-	JEQ         none680
+	JEQ         none686
 	ORQ         DX, AX
 
-none680:
+none686:
 	SHLQ $0x01, DX
 	BTQ  $0x20, DX
-	JCC  cells678
+	JCC  cells684
 
-finite677:
-	MOVQ AX, 880(DI)
+finite683:
+	MOVQ AX, 952(DI)
 
 	// whether columns may be together
 	XORL AX, AX
-	MOVQ AX, 728(DI)
-	CMPQ 592(DI), $0x20
-	JNE  no681
-	CMPQ 608(DI), $0x00
-	JNE  no681
-	CMPQ 872(DI), $0x00
-	JNE  no681
-	CMPQ 880(DI), $0x00
-	JNE  no681
-	CMPQ 272(DI), $0x00
-	JNE  no681
+	MOVQ AX, 800(DI)
+	CMPQ 664(DI), $0x20
+	JNE  no687
+	CMPQ 680(DI), $0x00
+	JNE  no687
+	CMPQ 944(DI), $0x00
+	JNE  no687
+	CMPQ 952(DI), $0x00
+	JNE  no687
+	CMPQ 280(DI), $0x00
+	JNE  no687
 	INCQ AX
 
-no681:
-	MOVQ  AX, 864(DI)
+no687:
+	MOVQ  AX, 936(DI)
 	TESTQ DI, DI
 	RET
 
@@ -18530,16 +18687,16 @@ TEXT ·opColumnScoresAMX1(SB), NOSPLIT|NOFRAME, $0
 	BYTE $0xc8
 
 	// the column's queries have 1.5 times the bytes in pieces
-	MOVQ 664(DI), DX
-	SUBQ 408(DI), DX
+	MOVQ 736(DI), DX
+	SUBQ 480(DI), DX
 	MOVQ DX, BX
 	SHRQ $0x01, BX
 	ADDQ BX, DX
-	ADDQ 816(DI), DX
-	MOVQ 824(DI), SI
-	MOVQ 184(DI), BX
+	ADDQ 888(DI), DX
+	MOVQ 896(DI), SI
+	MOVQ 192(DI), BX
 
-dims682:
+dims688:
 	BYTE $0xc4
 	BYTE $0xe2
 	BYTE $0x7b
@@ -18613,19 +18770,19 @@ dims682:
 	ADDQ $0x00000800, SI
 	ADDQ $0x00000c00, DX
 	SUBQ $0x20, BX
-	JNZ  dims682
+	JNZ  dims688
 
 	// the column's queries have 1.5 times the bytes in pieces
-	MOVQ 664(DI), DX
-	SUBQ 408(DI), DX
+	MOVQ 736(DI), DX
+	SUBQ 480(DI), DX
 	MOVQ DX, BX
 	SHRQ $0x01, BX
 	ADDQ BX, DX
-	ADDQ 816(DI), DX
-	MOVQ 824(DI), SI
-	MOVQ 184(DI), BX
+	ADDQ 888(DI), DX
+	MOVQ 896(DI), SI
+	MOVQ 192(DI), BX
 
-dims683:
+dims689:
 	BYTE  $0xc4
 	BYTE  $0xe2
 	BYTE  $0x7b
@@ -18669,8 +18826,8 @@ dims683:
 	ADDQ  $0x00000800, SI
 	ADDQ  $0x00000c00, DX
 	SUBQ  $0x20, BX
-	JNZ   dims683
-	MOVQ  352(DI), CX
+	JNZ   dims689
+	MOVQ  424(DI), CX
 	BYTE  $0xc4
 	BYTE  $0xe2
 	BYTE  $0x7a
@@ -18691,51 +18848,51 @@ dims683:
 	BYTE  $0x04
 	BYTE  $0x00
 	BYTE  $0x00
-	MOVQ  872(DI), AX
+	MOVQ  944(DI), AX
 	TESTQ AX, AX
-	JEQ   none684
+	JEQ   none690
 
 	// keys that are not finite
-cells685:
+cells691:
 	TZCNTQ AX, CX
 	BLSRQ  AX, AX
 	MOVQ   CX, DX
-	MOVQ   664(DI), BX
-	MOVQ   184(DI), SI
+	MOVQ   736(DI), BX
+	MOVQ   192(DI), SI
 	VXORPS Z0, Z0, Z0
-	IMULQ  200(DI), DX
-	ADDQ   576(DI), DX
+	IMULQ  208(DI), DX
+	ADDQ   648(DI), DX
 
-dims686:
+dims692:
 	VBROADCASTSS (DX), Z1
 	VFMADD231PS  (BX), Z1, Z0
 	ADDQ         $0x04, DX
 	ADDQ         $0x40, BX
 	DECQ         SI
-	JNZ          dims686
+	JNZ          dims692
 	SHLQ         $0x06, CX
-	ADDQ         352(DI), CX
+	ADDQ         424(DI), CX
 	VMOVUPS      Z0, (CX)
 	TESTQ        AX, AX
-	JNZ          cells685
+	JNZ          cells691
 
-none684:
+none690:
 	TESTQ DI, DI
 	RET
 
 // func opColumnValuesAMX1()
 // Requires: AVX, AVX512DQ, AVX512F, BMI
 TEXT ·opColumnValuesAMX1(SB), NOSPLIT|NOFRAME, $0
-	MOVQ     688(DI), CX
-	VMOVUPS  952(DI), Z0
+	MOVQ     760(DI), CX
+	VMOVUPS  1024(DI), Z0
 	VCMPPS   $0x04, one<>+0(SB), Z0, K1
 	KORTESTW K1, K1
-	JEQ      same687
+	JEQ      same693
 
 	// maxima have changed
-	MOVQ 192(DI), AX
+	MOVQ 200(DI), AX
 
-scale688:
+scale694:
 	VMULPS  (CX), Z0, Z1
 	VMOVUPS Z1, (CX)
 	VMULPS  64(CX), Z0, Z1
@@ -18754,39 +18911,39 @@ scale688:
 	VMOVUPS Z1, 448(CX)
 	ADDQ    $0x00000200, CX
 	SUBQ    $0x08, AX
-	JNZ     scale688
+	JNZ     scale694
 
-same687:
+same693:
 	// pieces of the weights
 	MOVQ $0x00000040, AX
-	MOVQ 352(DI), CX
+	MOVQ 424(DI), CX
 	MOVQ $0x00000020, DX
-	SUBQ 592(DI), DX
-	JLE  whole689
+	SUBQ 664(DI), DX
+	JLE  whole695
 
 	// behind the last cell
 	IMULQ  AX, DX
-	IMULQ  592(DI), AX
+	IMULQ  664(DI), AX
 	ADDQ   AX, CX
 	VXORPS Y0, Y0, Y0
 	TESTQ  DX, DX
-	JZ     cleared690
+	JZ     cleared696
 
-clear691:
+clear697:
 	VMOVUPS Y0, (CX)
 	VMOVUPS Y0, 32(CX)
 	ADDQ    $0x40, CX
 	SUBQ    $0x40, DX
-	JNZ     clear691
+	JNZ     clear697
 
-cleared690:
-whole689:
-	MOVQ    352(DI), AX
-	MOVQ    840(DI), CX
+cleared696:
+whole695:
+	MOVQ    424(DI), AX
+	MOVQ    912(DI), CX
 	VMOVUPS upper<>+0(SB), Z0
 	MOVQ    $0x00000010, DX
 
-rows692:
+rows698:
 	VMOVUPS    (AX), Z1
 	VMOVUPS    1024(AX), Z2
 	VPSRLD     $0x10, Z1, Z3
@@ -18809,14 +18966,14 @@ rows692:
 	ADDQ       $0x40, AX
 	ADDQ       $0x40, CX
 	DECQ       DX
-	JNZ        rows692
-	MOVQ       688(DI), CX
-	MOVQ       840(DI), DX
+	JNZ        rows698
+	MOVQ       760(DI), CX
+	MOVQ       912(DI), DX
 
 	// products
 	MOVQ $0x00000040, AX
-	MOVQ 832(DI), SI
-	MOVQ 192(DI), BX
+	MOVQ 904(DI), SI
+	MOVQ 200(DI), BX
 	BYTE $0xc4
 	BYTE $0xe2
 	BYTE $0x7b
@@ -18848,7 +19005,7 @@ rows692:
 	BYTE $0x00
 	BYTE $0x00
 
-values693:
+values699:
 	BYTE  $0xc4
 	BYTE  $0xe2
 	BYTE  $0x7b
@@ -18942,34 +19099,34 @@ values693:
 	ADDQ  $0x00000800, SI
 	ADDQ  $0x00000800, CX
 	SUBQ  $0x20, BX
-	JNZ   values693
-	MOVQ  880(DI), AX
+	JNZ   values699
+	MOVQ  952(DI), AX
 	TESTQ AX, AX
-	JEQ   none694
+	JEQ   none700
 
 	// values that are not finite
-	VPBROADCASTD 600(DI), Z0
-	CMPQ         728(DI), $0x00
-	JEQ          all695
-	VMOVUPS      752(DI), Z0
+	VPBROADCASTD 672(DI), Z0
+	CMPQ         800(DI), $0x00
+	JEQ          all701
+	VMOVUPS      824(DI), Z0
 
-all695:
-cells696:
+all701:
+cells702:
 	BLSIQ        AX, CX
 	VPBROADCASTD CX, Z1
 	VPTESTMD     Z1, Z0, K1
 	TZCNTQ       AX, CX
 	BLSRQ        AX, AX
 	MOVQ         CX, DX
-	MOVQ         688(DI), BX
-	MOVQ         192(DI), SI
-	IMULQ        208(DI), DX
-	ADDQ         584(DI), DX
+	MOVQ         760(DI), BX
+	MOVQ         200(DI), SI
+	IMULQ        216(DI), DX
+	ADDQ         656(DI), DX
 	SHLQ         $0x06, CX
-	ADDQ         352(DI), CX
+	ADDQ         424(DI), CX
 	VMOVUPS      (CX), Z1
 
-values697:
+values703:
 	VBROADCASTSS (DX), Z2
 	VMOVUPS      (BX), Z3
 	VFPCLASSPSZ  $0x99, Z2, K2
@@ -18979,31 +19136,31 @@ values697:
 	ADDQ         $0x04, DX
 	ADDQ         $0x40, BX
 	DECQ         SI
-	JNZ          values697
+	JNZ          values703
 	TESTQ        AX, AX
-	JNZ          cells696
+	JNZ          cells702
 
-none694:
+none700:
 	TESTQ DI, DI
 	RET
 
 // func opColumnValuesBeforeAMX1()
 // Requires: AVX512F
 TEXT ·opColumnValuesBeforeAMX1(SB), NOSPLIT|NOFRAME, $0
-	MOVQ     688(DI), CX
-	MOVQ     208(DI), DX
+	MOVQ     760(DI), CX
+	MOVQ     216(DI), DX
 	SHLQ     $0x04, DX
 	SUBQ     DX, CX
-	MOVQ     848(DI), DX
+	MOVQ     920(DI), DX
 	VMOVUPS  3072(DX), Z0
 	VCMPPS   $0x04, one<>+0(SB), Z0, K1
 	KORTESTW K1, K1
-	JEQ      same698
+	JEQ      same704
 
 	// maxima have changed
-	MOVQ 192(DI), AX
+	MOVQ 200(DI), AX
 
-scale699:
+scale705:
 	VMULPS  (CX), Z0, Z1
 	VMOVUPS Z1, (CX)
 	VMULPS  64(CX), Z0, Z1
@@ -19022,19 +19179,19 @@ scale699:
 	VMOVUPS Z1, 448(CX)
 	ADDQ    $0x00000200, CX
 	SUBQ    $0x08, AX
-	JNZ     scale699
+	JNZ     scale705
 
-same698:
-	MOVQ 688(DI), CX
-	MOVQ 208(DI), DX
+same704:
+	MOVQ 760(DI), CX
+	MOVQ 216(DI), DX
 	SHLQ $0x04, DX
 	SUBQ DX, CX
-	MOVQ 848(DI), DX
+	MOVQ 920(DI), DX
 
 	// products
 	MOVQ $0x00000040, AX
-	MOVQ 832(DI), SI
-	MOVQ 192(DI), BX
+	MOVQ 904(DI), SI
+	MOVQ 200(DI), BX
 	BYTE $0xc4
 	BYTE $0xe2
 	BYTE $0x7b
@@ -19066,7 +19223,7 @@ same698:
 	BYTE $0x00
 	BYTE $0x00
 
-values700:
+values706:
 	BYTE  $0xc4
 	BYTE  $0xe2
 	BYTE  $0x7b
@@ -19160,7 +19317,7 @@ values700:
 	ADDQ  $0x00000800, SI
 	ADDQ  $0x00000800, CX
 	SUBQ  $0x20, BX
-	JNZ   values700
+	JNZ   values706
 	TESTQ DI, DI
 	RET
 
@@ -19170,20 +19327,20 @@ TEXT ·opColumnStepAMX1Of64(SB), NOSPLIT|NOFRAME, $0
 	MOVQ $0x00000040, AX
 
 	// the next column's queries have 1.5 times the bytes in pieces
-	MOVQ 200(DI), DX
+	MOVQ 208(DI), DX
 	SHLQ $0x04, DX
-	ADDQ 664(DI), DX
-	SUBQ 408(DI), DX
+	ADDQ 736(DI), DX
+	SUBQ 480(DI), DX
 	MOVQ DX, BX
 	SHRQ $0x01, BX
 	ADDQ BX, DX
-	ADDQ 816(DI), DX
-	MOVQ 824(DI), SI
-	MOVQ 856(DI), CX
-	MOVQ 352(DI), R8
-	MOVQ 840(DI), R9
-	MOVQ 672(DI), R10
-	MOVQ 680(DI), R11
+	ADDQ 888(DI), DX
+	MOVQ 896(DI), SI
+	MOVQ 928(DI), CX
+	MOVQ 424(DI), R8
+	MOVQ 912(DI), R9
+	MOVQ 744(DI), R10
+	MOVQ 752(DI), R11
 
 	// softmax and products of tiles in turns
 	VMOVUPS     (R10), Z0
@@ -20309,20 +20466,20 @@ TEXT ·opColumnStepAMX1Of128(SB), NOSPLIT|NOFRAME, $0
 	MOVQ $0x00000040, AX
 
 	// the next column's queries have 1.5 times the bytes in pieces
-	MOVQ 200(DI), DX
+	MOVQ 208(DI), DX
 	SHLQ $0x04, DX
-	ADDQ 664(DI), DX
-	SUBQ 408(DI), DX
+	ADDQ 736(DI), DX
+	SUBQ 480(DI), DX
 	MOVQ DX, BX
 	SHRQ $0x01, BX
 	ADDQ BX, DX
-	ADDQ 816(DI), DX
-	MOVQ 824(DI), SI
-	MOVQ 856(DI), CX
-	MOVQ 352(DI), R8
-	MOVQ 840(DI), R9
-	MOVQ 672(DI), R10
-	MOVQ 680(DI), R11
+	ADDQ 888(DI), DX
+	MOVQ 896(DI), SI
+	MOVQ 928(DI), CX
+	MOVQ 424(DI), R8
+	MOVQ 912(DI), R9
+	MOVQ 744(DI), R10
+	MOVQ 752(DI), R11
 
 	// softmax and products of tiles in turns
 	VMOVUPS     (R10), Z0
@@ -21666,68 +21823,68 @@ TEXT ·opColumnStepAMX1Of128(SB), NOSPLIT|NOFRAME, $0
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·opPiecesAMX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS upper<>+0(SB), Z0
-	MOVQ    576(DI), AX
-	MOVQ    200(DI), CX
+	MOVQ    648(DI), AX
+	MOVQ    208(DI), CX
 	MOVQ    $0x00000020, DX
-	SUBQ    592(DI), DX
-	JLE     whole701
+	SUBQ    664(DI), DX
+	JLE     whole707
 
 	// behind the last cell
 	IMULQ  CX, DX
-	IMULQ  592(DI), CX
+	IMULQ  664(DI), CX
 	ADDQ   CX, AX
 	VXORPS Y1, Y1, Y1
 	TESTQ  DX, DX
-	JZ     cleared702
+	JZ     cleared708
 
-clear703:
+clear709:
 	VMOVUPS Y1, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    $0x40, AX
 	SUBQ    $0x40, DX
-	JNZ     clear703
+	JNZ     clear709
 
-cleared702:
-whole701:
-	MOVQ 584(DI), AX
-	MOVQ 208(DI), CX
+cleared708:
+whole707:
+	MOVQ 656(DI), AX
+	MOVQ 216(DI), CX
 	MOVQ $0x00000020, DX
-	SUBQ 592(DI), DX
-	JLE  whole704
+	SUBQ 664(DI), DX
+	JLE  whole710
 
 	// behind the last cell
 	IMULQ  CX, DX
-	IMULQ  592(DI), CX
+	IMULQ  664(DI), CX
 	ADDQ   CX, AX
 	VXORPS Y1, Y1, Y1
 	TESTQ  DX, DX
-	JZ     cleared705
+	JZ     cleared711
 
-clear706:
+clear712:
 	VMOVUPS Y1, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    $0x40, AX
 	SUBQ    $0x40, DX
-	JNZ     clear706
+	JNZ     clear712
 
-cleared705:
-whole704:
+cleared711:
+whole710:
 	KXORW K1, K1, K1
 
 	// keys
-	MOVQ 576(DI), AX
-	MOVQ 824(DI), CX
+	MOVQ 648(DI), AX
+	MOVQ 896(DI), CX
 	MOVQ $0x00000002, DX
 
-block707:
+block713:
 	MOVQ CX, BX
 	MOVQ $0x00000010, SI
 
-cells708:
+cells714:
 	MOVQ BX, R8
-	MOVQ 184(DI), R9
+	MOVQ 192(DI), R9
 
-dims709:
+dims715:
 	VMOVUPS     (AX), Z1
 	VFPCLASSPSZ $0x99, Z1, K2
 	VPXORD      Z1, Z1, K2, Z1
@@ -21749,60 +21906,60 @@ dims709:
 	SUBQ        $-128, AX
 	ADDQ        $0x00001000, R8
 	SUBQ        $0x20, R9
-	JNZ         dims709
+	JNZ         dims715
 	ADDQ        $0x40, BX
 	DECQ        SI
-	JNZ         cells708
+	JNZ         cells714
 	ADDQ        $0x00000800, CX
 	DECQ        DX
-	JNZ         block707
+	JNZ         block713
 	XORL        AX, AX
 	KORTESTW    K1, K1
-	JEQ         finite710
+	JEQ         finite716
 
 	// cells with numbers that are not finite
-	MOVQ 576(DI), CX
+	MOVQ 648(DI), CX
 	MOVQ $0x00000001, DX
 
-cells711:
+cells717:
 	KXORW K3, K3, K3
-	MOVQ  200(DI), BX
+	MOVQ  208(DI), BX
 
-numbers712:
+numbers718:
 	VMOVUPS     (CX), Z1
 	VFPCLASSPSZ $0x99, Z1, K1
 	VPXORD      Z1, Z1, K1, Z1
 	KORW        K1, K3, K3
 	ADDQ        $0x40, CX
 	SUBQ        $0x40, BX
-	JNZ         numbers712
+	JNZ         numbers718
 	KORTESTW    K3, K3
-	JEQ         none713
+	JEQ         none719
 	ORQ         DX, AX
 
-none713:
+none719:
 	SHLQ $0x01, DX
 	BTQ  $0x20, DX
-	JCC  cells711
+	JCC  cells717
 
-finite710:
-	MOVQ  AX, 872(DI)
+finite716:
+	MOVQ  AX, 944(DI)
 	KXORW K4, K4, K4
 
 	// values
-	MOVQ 584(DI), AX
-	MOVQ 832(DI), CX
-	MOVQ 208(DI), DX
-	MOVQ 192(DI), BX
+	MOVQ 656(DI), AX
+	MOVQ 904(DI), CX
+	MOVQ 216(DI), DX
+	MOVQ 200(DI), BX
 	MOVQ DX, SI
 	SHLQ $0x04, SI
 
-values714:
+values720:
 	MOVQ AX, R8
 	MOVQ CX, R9
 	MOVQ $0x00000010, R10
 
-cells715:
+cells721:
 	VMOVUPS     (R8), Z1
 	VFPCLASSPSZ $0x99, Z1, K1
 	VPXORD      Z1, Z1, K1, Z1
@@ -21824,10 +21981,10 @@ cells715:
 	ADDQ        DX, R8
 	ADDQ        $0x40, R9
 	DECQ        R10
-	JNZ         cells715
+	JNZ         cells721
 	MOVQ        $0x00000002, R10
 
-pieces716:
+pieces722:
 	VMOVUPS     (CX), Z1
 	VMOVUPS     64(CX), Z2
 	VMOVUPS     128(CX), Z3
@@ -21926,59 +22083,59 @@ pieces716:
 	VMOVUPS     Z1, 960(CX)
 	ADDQ        $0x00000400, CX
 	DECQ        R10
-	JNZ         pieces716
+	JNZ         pieces722
 	ADDQ        $0x40, AX
 	SUBQ        $0x10, BX
-	JNZ         values714
+	JNZ         values720
 	XORL        AX, AX
 	KORTESTW    K4, K4
-	JEQ         finite717
+	JEQ         finite723
 
 	// cells with numbers that are not finite
-	MOVQ 584(DI), CX
+	MOVQ 656(DI), CX
 	MOVQ $0x00000001, DX
 
-cells718:
+cells724:
 	KXORW K5, K5, K5
-	MOVQ  208(DI), BX
+	MOVQ  216(DI), BX
 
-numbers719:
+numbers725:
 	VMOVUPS     (CX), Z0
 	VFPCLASSPSZ $0x99, Z0, K1
 	VPXORD      Z0, Z0, K1, Z0
 	KORW        K1, K5, K5
 	ADDQ        $0x40, CX
 	SUBQ        $0x40, BX
-	JNZ         numbers719
+	JNZ         numbers725
 	KORTESTW    K5, K5
-	JEQ         none720
+	JEQ         none726
 	ORQ         DX, AX
 
-none720:
+none726:
 	SHLQ $0x01, DX
 	BTQ  $0x20, DX
-	JCC  cells718
+	JCC  cells724
 
-finite717:
-	MOVQ AX, 880(DI)
+finite723:
+	MOVQ AX, 952(DI)
 
 	// whether columns may be together
 	XORL AX, AX
-	MOVQ AX, 728(DI)
-	CMPQ 592(DI), $0x20
-	JNE  no721
-	CMPQ 608(DI), $0x00
-	JNE  no721
-	CMPQ 872(DI), $0x00
-	JNE  no721
-	CMPQ 880(DI), $0x00
-	JNE  no721
-	CMPQ 272(DI), $0x00
-	JNE  no721
+	MOVQ AX, 800(DI)
+	CMPQ 664(DI), $0x20
+	JNE  no727
+	CMPQ 680(DI), $0x00
+	JNE  no727
+	CMPQ 944(DI), $0x00
+	JNE  no727
+	CMPQ 952(DI), $0x00
+	JNE  no727
+	CMPQ 280(DI), $0x00
+	JNE  no727
 	INCQ AX
 
-no721:
-	MOVQ  AX, 864(DI)
+no727:
+	MOVQ  AX, 936(DI)
 	TESTQ DI, DI
 	RET
 
@@ -21998,16 +22155,16 @@ TEXT ·opColumnScoresAMX2(SB), NOSPLIT|NOFRAME, $0
 	BYTE $0xc8
 
 	// the column's queries have 1.5 times the bytes in pieces
-	MOVQ 664(DI), DX
-	SUBQ 408(DI), DX
+	MOVQ 736(DI), DX
+	SUBQ 480(DI), DX
 	MOVQ DX, BX
 	SHRQ $0x01, BX
 	ADDQ BX, DX
-	ADDQ 816(DI), DX
-	MOVQ 824(DI), SI
-	MOVQ 184(DI), BX
+	ADDQ 888(DI), DX
+	MOVQ 896(DI), SI
+	MOVQ 192(DI), BX
 
-dims722:
+dims728:
 	BYTE $0xc4
 	BYTE $0xe2
 	BYTE $0x7b
@@ -22121,19 +22278,19 @@ dims722:
 	ADDQ $0x00001000, SI
 	ADDQ $0x00000c00, DX
 	SUBQ $0x20, BX
-	JNZ  dims722
+	JNZ  dims728
 
 	// the column's queries have 1.5 times the bytes in pieces
-	MOVQ 664(DI), DX
-	SUBQ 408(DI), DX
+	MOVQ 736(DI), DX
+	SUBQ 480(DI), DX
 	MOVQ DX, BX
 	SHRQ $0x01, BX
 	ADDQ BX, DX
-	ADDQ 816(DI), DX
-	MOVQ 824(DI), SI
-	MOVQ 184(DI), BX
+	ADDQ 888(DI), DX
+	MOVQ 896(DI), SI
+	MOVQ 192(DI), BX
 
-dims723:
+dims729:
 	BYTE  $0xc4
 	BYTE  $0xe2
 	BYTE  $0x7b
@@ -22177,8 +22334,8 @@ dims723:
 	ADDQ  $0x00001000, SI
 	ADDQ  $0x00000c00, DX
 	SUBQ  $0x20, BX
-	JNZ   dims723
-	MOVQ  352(DI), CX
+	JNZ   dims729
+	MOVQ  424(DI), CX
 	BYTE  $0xc4
 	BYTE  $0xe2
 	BYTE  $0x7a
@@ -22199,51 +22356,51 @@ dims723:
 	BYTE  $0x04
 	BYTE  $0x00
 	BYTE  $0x00
-	MOVQ  872(DI), AX
+	MOVQ  944(DI), AX
 	TESTQ AX, AX
-	JEQ   none724
+	JEQ   none730
 
 	// keys that are not finite
-cells725:
+cells731:
 	TZCNTQ AX, CX
 	BLSRQ  AX, AX
 	MOVQ   CX, DX
-	MOVQ   664(DI), BX
-	MOVQ   184(DI), SI
+	MOVQ   736(DI), BX
+	MOVQ   192(DI), SI
 	VXORPS Z0, Z0, Z0
-	IMULQ  200(DI), DX
-	ADDQ   576(DI), DX
+	IMULQ  208(DI), DX
+	ADDQ   648(DI), DX
 
-dims726:
+dims732:
 	VBROADCASTSS (DX), Z1
 	VFMADD231PS  (BX), Z1, Z0
 	ADDQ         $0x04, DX
 	ADDQ         $0x40, BX
 	DECQ         SI
-	JNZ          dims726
+	JNZ          dims732
 	SHLQ         $0x06, CX
-	ADDQ         352(DI), CX
+	ADDQ         424(DI), CX
 	VMOVUPS      Z0, (CX)
 	TESTQ        AX, AX
-	JNZ          cells725
+	JNZ          cells731
 
-none724:
+none730:
 	TESTQ DI, DI
 	RET
 
 // func opColumnValuesAMX2()
 // Requires: AVX, AVX512DQ, AVX512F, BMI
 TEXT ·opColumnValuesAMX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ     688(DI), CX
-	VMOVUPS  952(DI), Z0
+	MOVQ     760(DI), CX
+	VMOVUPS  1024(DI), Z0
 	VCMPPS   $0x04, one<>+0(SB), Z0, K1
 	KORTESTW K1, K1
-	JEQ      same727
+	JEQ      same733
 
 	// maxima have changed
-	MOVQ 192(DI), AX
+	MOVQ 200(DI), AX
 
-scale728:
+scale734:
 	VMULPS  (CX), Z0, Z1
 	VMOVUPS Z1, (CX)
 	VMULPS  64(CX), Z0, Z1
@@ -22262,39 +22419,39 @@ scale728:
 	VMOVUPS Z1, 448(CX)
 	ADDQ    $0x00000200, CX
 	SUBQ    $0x08, AX
-	JNZ     scale728
+	JNZ     scale734
 
-same727:
+same733:
 	// pieces of the weights
 	MOVQ $0x00000040, AX
-	MOVQ 352(DI), CX
+	MOVQ 424(DI), CX
 	MOVQ $0x00000020, DX
-	SUBQ 592(DI), DX
-	JLE  whole729
+	SUBQ 664(DI), DX
+	JLE  whole735
 
 	// behind the last cell
 	IMULQ  AX, DX
-	IMULQ  592(DI), AX
+	IMULQ  664(DI), AX
 	ADDQ   AX, CX
 	VXORPS Y0, Y0, Y0
 	TESTQ  DX, DX
-	JZ     cleared730
+	JZ     cleared736
 
-clear731:
+clear737:
 	VMOVUPS Y0, (CX)
 	VMOVUPS Y0, 32(CX)
 	ADDQ    $0x40, CX
 	SUBQ    $0x40, DX
-	JNZ     clear731
+	JNZ     clear737
 
-cleared730:
-whole729:
-	MOVQ    352(DI), AX
-	MOVQ    840(DI), CX
+cleared736:
+whole735:
+	MOVQ    424(DI), AX
+	MOVQ    912(DI), CX
 	VMOVUPS upper<>+0(SB), Z0
 	MOVQ    $0x00000010, DX
 
-rows732:
+rows738:
 	VMOVUPS    (AX), Z1
 	VMOVUPS    1024(AX), Z2
 	VPSRLD     $0x10, Z1, Z3
@@ -22317,14 +22474,14 @@ rows732:
 	ADDQ       $0x40, AX
 	ADDQ       $0x40, CX
 	DECQ       DX
-	JNZ        rows732
-	MOVQ       688(DI), CX
-	MOVQ       840(DI), DX
+	JNZ        rows738
+	MOVQ       760(DI), CX
+	MOVQ       912(DI), DX
 
 	// products
 	MOVQ $0x00000040, AX
-	MOVQ 832(DI), SI
-	MOVQ 192(DI), BX
+	MOVQ 904(DI), SI
+	MOVQ 200(DI), BX
 	BYTE $0xc4
 	BYTE $0xe2
 	BYTE $0x7b
@@ -22356,7 +22513,7 @@ rows732:
 	BYTE $0x00
 	BYTE $0x00
 
-values733:
+values739:
 	BYTE  $0xc4
 	BYTE  $0xe2
 	BYTE  $0x7b
@@ -22490,34 +22647,34 @@ values733:
 	ADDQ  $0x00001000, SI
 	ADDQ  $0x00000800, CX
 	SUBQ  $0x20, BX
-	JNZ   values733
-	MOVQ  880(DI), AX
+	JNZ   values739
+	MOVQ  952(DI), AX
 	TESTQ AX, AX
-	JEQ   none734
+	JEQ   none740
 
 	// values that are not finite
-	VPBROADCASTD 600(DI), Z0
-	CMPQ         728(DI), $0x00
-	JEQ          all735
-	VMOVUPS      752(DI), Z0
+	VPBROADCASTD 672(DI), Z0
+	CMPQ         800(DI), $0x00
+	JEQ          all741
+	VMOVUPS      824(DI), Z0
 
-all735:
-cells736:
+all741:
+cells742:
 	BLSIQ        AX, CX
 	VPBROADCASTD CX, Z1
 	VPTESTMD     Z1, Z0, K1
 	TZCNTQ       AX, CX
 	BLSRQ        AX, AX
 	MOVQ         CX, DX
-	MOVQ         688(DI), BX
-	MOVQ         192(DI), SI
-	IMULQ        208(DI), DX
-	ADDQ         584(DI), DX
+	MOVQ         760(DI), BX
+	MOVQ         200(DI), SI
+	IMULQ        216(DI), DX
+	ADDQ         656(DI), DX
 	SHLQ         $0x06, CX
-	ADDQ         352(DI), CX
+	ADDQ         424(DI), CX
 	VMOVUPS      (CX), Z1
 
-values737:
+values743:
 	VBROADCASTSS (DX), Z2
 	VMOVUPS      (BX), Z3
 	VFPCLASSPSZ  $0x99, Z2, K2
@@ -22527,31 +22684,31 @@ values737:
 	ADDQ         $0x04, DX
 	ADDQ         $0x40, BX
 	DECQ         SI
-	JNZ          values737
+	JNZ          values743
 	TESTQ        AX, AX
-	JNZ          cells736
+	JNZ          cells742
 
-none734:
+none740:
 	TESTQ DI, DI
 	RET
 
 // func opColumnValuesBeforeAMX2()
 // Requires: AVX512F
 TEXT ·opColumnValuesBeforeAMX2(SB), NOSPLIT|NOFRAME, $0
-	MOVQ     688(DI), CX
-	MOVQ     208(DI), DX
+	MOVQ     760(DI), CX
+	MOVQ     216(DI), DX
 	SHLQ     $0x04, DX
 	SUBQ     DX, CX
-	MOVQ     848(DI), DX
+	MOVQ     920(DI), DX
 	VMOVUPS  3072(DX), Z0
 	VCMPPS   $0x04, one<>+0(SB), Z0, K1
 	KORTESTW K1, K1
-	JEQ      same738
+	JEQ      same744
 
 	// maxima have changed
-	MOVQ 192(DI), AX
+	MOVQ 200(DI), AX
 
-scale739:
+scale745:
 	VMULPS  (CX), Z0, Z1
 	VMOVUPS Z1, (CX)
 	VMULPS  64(CX), Z0, Z1
@@ -22570,19 +22727,19 @@ scale739:
 	VMOVUPS Z1, 448(CX)
 	ADDQ    $0x00000200, CX
 	SUBQ    $0x08, AX
-	JNZ     scale739
+	JNZ     scale745
 
-same738:
-	MOVQ 688(DI), CX
-	MOVQ 208(DI), DX
+same744:
+	MOVQ 760(DI), CX
+	MOVQ 216(DI), DX
 	SHLQ $0x04, DX
 	SUBQ DX, CX
-	MOVQ 848(DI), DX
+	MOVQ 920(DI), DX
 
 	// products
 	MOVQ $0x00000040, AX
-	MOVQ 832(DI), SI
-	MOVQ 192(DI), BX
+	MOVQ 904(DI), SI
+	MOVQ 200(DI), BX
 	BYTE $0xc4
 	BYTE $0xe2
 	BYTE $0x7b
@@ -22614,7 +22771,7 @@ same738:
 	BYTE $0x00
 	BYTE $0x00
 
-values740:
+values746:
 	BYTE  $0xc4
 	BYTE  $0xe2
 	BYTE  $0x7b
@@ -22748,7 +22905,7 @@ values740:
 	ADDQ  $0x00001000, SI
 	ADDQ  $0x00000800, CX
 	SUBQ  $0x20, BX
-	JNZ   values740
+	JNZ   values746
 	TESTQ DI, DI
 	RET
 
@@ -22758,20 +22915,20 @@ TEXT ·opColumnStepAMX2Of64(SB), NOSPLIT|NOFRAME, $0
 	MOVQ $0x00000040, AX
 
 	// the next column's queries have 1.5 times the bytes in pieces
-	MOVQ 200(DI), DX
+	MOVQ 208(DI), DX
 	SHLQ $0x04, DX
-	ADDQ 664(DI), DX
-	SUBQ 408(DI), DX
+	ADDQ 736(DI), DX
+	SUBQ 480(DI), DX
 	MOVQ DX, BX
 	SHRQ $0x01, BX
 	ADDQ BX, DX
-	ADDQ 816(DI), DX
-	MOVQ 824(DI), SI
-	MOVQ 856(DI), CX
-	MOVQ 352(DI), R8
-	MOVQ 840(DI), R9
-	MOVQ 672(DI), R10
-	MOVQ 680(DI), R11
+	ADDQ 888(DI), DX
+	MOVQ 896(DI), SI
+	MOVQ 928(DI), CX
+	MOVQ 424(DI), R8
+	MOVQ 912(DI), R9
+	MOVQ 744(DI), R10
+	MOVQ 752(DI), R11
 
 	// softmax and products of tiles in turns
 	VMOVUPS     (R10), Z0
@@ -23977,20 +24134,20 @@ TEXT ·opColumnStepAMX2Of128(SB), NOSPLIT|NOFRAME, $0
 	MOVQ $0x00000040, AX
 
 	// the next column's queries have 1.5 times the bytes in pieces
-	MOVQ 200(DI), DX
+	MOVQ 208(DI), DX
 	SHLQ $0x04, DX
-	ADDQ 664(DI), DX
-	SUBQ 408(DI), DX
+	ADDQ 736(DI), DX
+	SUBQ 480(DI), DX
 	MOVQ DX, BX
 	SHRQ $0x01, BX
 	ADDQ BX, DX
-	ADDQ 816(DI), DX
-	MOVQ 824(DI), SI
-	MOVQ 856(DI), CX
-	MOVQ 352(DI), R8
-	MOVQ 840(DI), R9
-	MOVQ 672(DI), R10
-	MOVQ 680(DI), R11
+	ADDQ 888(DI), DX
+	MOVQ 896(DI), SI
+	MOVQ 928(DI), CX
+	MOVQ 424(DI), R8
+	MOVQ 912(DI), R9
+	MOVQ 744(DI), R10
+	MOVQ 752(DI), R11
 
 	// softmax and products of tiles in turns
 	VMOVUPS     (R10), Z0
@@ -25494,68 +25651,68 @@ TEXT ·opColumnStepAMX2Of128(SB), NOSPLIT|NOFRAME, $0
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·opPiecesAMX3(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS upper<>+0(SB), Z0
-	MOVQ    576(DI), AX
-	MOVQ    200(DI), CX
+	MOVQ    648(DI), AX
+	MOVQ    208(DI), CX
 	MOVQ    $0x00000020, DX
-	SUBQ    592(DI), DX
-	JLE     whole741
+	SUBQ    664(DI), DX
+	JLE     whole747
 
 	// behind the last cell
 	IMULQ  CX, DX
-	IMULQ  592(DI), CX
+	IMULQ  664(DI), CX
 	ADDQ   CX, AX
 	VXORPS Y1, Y1, Y1
 	TESTQ  DX, DX
-	JZ     cleared742
+	JZ     cleared748
 
-clear743:
+clear749:
 	VMOVUPS Y1, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    $0x40, AX
 	SUBQ    $0x40, DX
-	JNZ     clear743
+	JNZ     clear749
 
-cleared742:
-whole741:
-	MOVQ 584(DI), AX
-	MOVQ 208(DI), CX
+cleared748:
+whole747:
+	MOVQ 656(DI), AX
+	MOVQ 216(DI), CX
 	MOVQ $0x00000020, DX
-	SUBQ 592(DI), DX
-	JLE  whole744
+	SUBQ 664(DI), DX
+	JLE  whole750
 
 	// behind the last cell
 	IMULQ  CX, DX
-	IMULQ  592(DI), CX
+	IMULQ  664(DI), CX
 	ADDQ   CX, AX
 	VXORPS Y1, Y1, Y1
 	TESTQ  DX, DX
-	JZ     cleared745
+	JZ     cleared751
 
-clear746:
+clear752:
 	VMOVUPS Y1, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    $0x40, AX
 	SUBQ    $0x40, DX
-	JNZ     clear746
+	JNZ     clear752
 
-cleared745:
-whole744:
+cleared751:
+whole750:
 	KXORW K1, K1, K1
 
 	// keys
-	MOVQ 576(DI), AX
-	MOVQ 824(DI), CX
+	MOVQ 648(DI), AX
+	MOVQ 896(DI), CX
 	MOVQ $0x00000002, DX
 
-block747:
+block753:
 	MOVQ CX, BX
 	MOVQ $0x00000010, SI
 
-cells748:
+cells754:
 	MOVQ BX, R8
-	MOVQ 184(DI), R9
+	MOVQ 192(DI), R9
 
-dims749:
+dims755:
 	VMOVUPS     (AX), Z1
 	VFPCLASSPSZ $0x99, Z1, K2
 	VPXORD      Z1, Z1, K2, Z1
@@ -25584,60 +25741,60 @@ dims749:
 	SUBQ        $-128, AX
 	ADDQ        $0x00001800, R8
 	SUBQ        $0x20, R9
-	JNZ         dims749
+	JNZ         dims755
 	ADDQ        $0x40, BX
 	DECQ        SI
-	JNZ         cells748
+	JNZ         cells754
 	ADDQ        $0x00000c00, CX
 	DECQ        DX
-	JNZ         block747
+	JNZ         block753
 	XORL        AX, AX
 	KORTESTW    K1, K1
-	JEQ         finite750
+	JEQ         finite756
 
 	// cells with numbers that are not finite
-	MOVQ 576(DI), CX
+	MOVQ 648(DI), CX
 	MOVQ $0x00000001, DX
 
-cells751:
+cells757:
 	KXORW K3, K3, K3
-	MOVQ  200(DI), BX
+	MOVQ  208(DI), BX
 
-numbers752:
+numbers758:
 	VMOVUPS     (CX), Z1
 	VFPCLASSPSZ $0x99, Z1, K1
 	VPXORD      Z1, Z1, K1, Z1
 	KORW        K1, K3, K3
 	ADDQ        $0x40, CX
 	SUBQ        $0x40, BX
-	JNZ         numbers752
+	JNZ         numbers758
 	KORTESTW    K3, K3
-	JEQ         none753
+	JEQ         none759
 	ORQ         DX, AX
 
-none753:
+none759:
 	SHLQ $0x01, DX
 	BTQ  $0x20, DX
-	JCC  cells751
+	JCC  cells757
 
-finite750:
-	MOVQ  AX, 872(DI)
+finite756:
+	MOVQ  AX, 944(DI)
 	KXORW K4, K4, K4
 
 	// values
-	MOVQ 584(DI), AX
-	MOVQ 832(DI), CX
-	MOVQ 208(DI), DX
-	MOVQ 192(DI), BX
+	MOVQ 656(DI), AX
+	MOVQ 904(DI), CX
+	MOVQ 216(DI), DX
+	MOVQ 200(DI), BX
 	MOVQ DX, SI
 	SHLQ $0x04, SI
 
-values754:
+values760:
 	MOVQ AX, R8
 	MOVQ CX, R9
 	MOVQ $0x00000010, R10
 
-cells755:
+cells761:
 	VMOVUPS     (R8), Z1
 	VFPCLASSPSZ $0x99, Z1, K1
 	VPXORD      Z1, Z1, K1, Z1
@@ -25666,10 +25823,10 @@ cells755:
 	ADDQ        DX, R8
 	ADDQ        $0x40, R9
 	DECQ        R10
-	JNZ         cells755
+	JNZ         cells761
 	MOVQ        $0x00000003, R10
 
-pieces756:
+pieces762:
 	VMOVUPS     (CX), Z1
 	VMOVUPS     64(CX), Z2
 	VMOVUPS     128(CX), Z3
@@ -25768,59 +25925,59 @@ pieces756:
 	VMOVUPS     Z1, 960(CX)
 	ADDQ        $0x00000400, CX
 	DECQ        R10
-	JNZ         pieces756
+	JNZ         pieces762
 	ADDQ        $0x40, AX
 	SUBQ        $0x10, BX
-	JNZ         values754
+	JNZ         values760
 	XORL        AX, AX
 	KORTESTW    K4, K4
-	JEQ         finite757
+	JEQ         finite763
 
 	// cells with numbers that are not finite
-	MOVQ 584(DI), CX
+	MOVQ 656(DI), CX
 	MOVQ $0x00000001, DX
 
-cells758:
+cells764:
 	KXORW K5, K5, K5
-	MOVQ  208(DI), BX
+	MOVQ  216(DI), BX
 
-numbers759:
+numbers765:
 	VMOVUPS     (CX), Z0
 	VFPCLASSPSZ $0x99, Z0, K1
 	VPXORD      Z0, Z0, K1, Z0
 	KORW        K1, K5, K5
 	ADDQ        $0x40, CX
 	SUBQ        $0x40, BX
-	JNZ         numbers759
+	JNZ         numbers765
 	KORTESTW    K5, K5
-	JEQ         none760
+	JEQ         none766
 	ORQ         DX, AX
 
-none760:
+none766:
 	SHLQ $0x01, DX
 	BTQ  $0x20, DX
-	JCC  cells758
+	JCC  cells764
 
-finite757:
-	MOVQ AX, 880(DI)
+finite763:
+	MOVQ AX, 952(DI)
 
 	// whether columns may be together
 	XORL AX, AX
-	MOVQ AX, 728(DI)
-	CMPQ 592(DI), $0x20
-	JNE  no761
-	CMPQ 608(DI), $0x00
-	JNE  no761
-	CMPQ 872(DI), $0x00
-	JNE  no761
-	CMPQ 880(DI), $0x00
-	JNE  no761
-	CMPQ 272(DI), $0x00
-	JNE  no761
+	MOVQ AX, 800(DI)
+	CMPQ 664(DI), $0x20
+	JNE  no767
+	CMPQ 680(DI), $0x00
+	JNE  no767
+	CMPQ 944(DI), $0x00
+	JNE  no767
+	CMPQ 952(DI), $0x00
+	JNE  no767
+	CMPQ 280(DI), $0x00
+	JNE  no767
 	INCQ AX
 
-no761:
-	MOVQ  AX, 864(DI)
+no767:
+	MOVQ  AX, 936(DI)
 	TESTQ DI, DI
 	RET
 
@@ -25840,16 +25997,16 @@ TEXT ·opColumnScoresAMX3(SB), NOSPLIT|NOFRAME, $0
 	BYTE $0xc8
 
 	// the column's queries have 1.5 times the bytes in pieces
-	MOVQ 664(DI), DX
-	SUBQ 408(DI), DX
+	MOVQ 736(DI), DX
+	SUBQ 480(DI), DX
 	MOVQ DX, BX
 	SHRQ $0x01, BX
 	ADDQ BX, DX
-	ADDQ 816(DI), DX
-	MOVQ 824(DI), SI
-	MOVQ 184(DI), BX
+	ADDQ 888(DI), DX
+	MOVQ 896(DI), SI
+	MOVQ 192(DI), BX
 
-dims762:
+dims768:
 	BYTE $0xc4
 	BYTE $0xe2
 	BYTE $0x7b
@@ -25993,19 +26150,19 @@ dims762:
 	ADDQ $0x00001800, SI
 	ADDQ $0x00000c00, DX
 	SUBQ $0x20, BX
-	JNZ  dims762
+	JNZ  dims768
 
 	// the column's queries have 1.5 times the bytes in pieces
-	MOVQ 664(DI), DX
-	SUBQ 408(DI), DX
+	MOVQ 736(DI), DX
+	SUBQ 480(DI), DX
 	MOVQ DX, BX
 	SHRQ $0x01, BX
 	ADDQ BX, DX
-	ADDQ 816(DI), DX
-	MOVQ 824(DI), SI
-	MOVQ 184(DI), BX
+	ADDQ 888(DI), DX
+	MOVQ 896(DI), SI
+	MOVQ 192(DI), BX
 
-dims763:
+dims769:
 	BYTE  $0xc4
 	BYTE  $0xe2
 	BYTE  $0x7b
@@ -26049,8 +26206,8 @@ dims763:
 	ADDQ  $0x00001800, SI
 	ADDQ  $0x00000c00, DX
 	SUBQ  $0x20, BX
-	JNZ   dims763
-	MOVQ  352(DI), CX
+	JNZ   dims769
+	MOVQ  424(DI), CX
 	BYTE  $0xc4
 	BYTE  $0xe2
 	BYTE  $0x7a
@@ -26071,51 +26228,51 @@ dims763:
 	BYTE  $0x04
 	BYTE  $0x00
 	BYTE  $0x00
-	MOVQ  872(DI), AX
+	MOVQ  944(DI), AX
 	TESTQ AX, AX
-	JEQ   none764
+	JEQ   none770
 
 	// keys that are not finite
-cells765:
+cells771:
 	TZCNTQ AX, CX
 	BLSRQ  AX, AX
 	MOVQ   CX, DX
-	MOVQ   664(DI), BX
-	MOVQ   184(DI), SI
+	MOVQ   736(DI), BX
+	MOVQ   192(DI), SI
 	VXORPS Z0, Z0, Z0
-	IMULQ  200(DI), DX
-	ADDQ   576(DI), DX
+	IMULQ  208(DI), DX
+	ADDQ   648(DI), DX
 
-dims766:
+dims772:
 	VBROADCASTSS (DX), Z1
 	VFMADD231PS  (BX), Z1, Z0
 	ADDQ         $0x04, DX
 	ADDQ         $0x40, BX
 	DECQ         SI
-	JNZ          dims766
+	JNZ          dims772
 	SHLQ         $0x06, CX
-	ADDQ         352(DI), CX
+	ADDQ         424(DI), CX
 	VMOVUPS      Z0, (CX)
 	TESTQ        AX, AX
-	JNZ          cells765
+	JNZ          cells771
 
-none764:
+none770:
 	TESTQ DI, DI
 	RET
 
 // func opColumnValuesAMX3()
 // Requires: AVX, AVX512DQ, AVX512F, BMI
 TEXT ·opColumnValuesAMX3(SB), NOSPLIT|NOFRAME, $0
-	MOVQ     688(DI), CX
-	VMOVUPS  952(DI), Z0
+	MOVQ     760(DI), CX
+	VMOVUPS  1024(DI), Z0
 	VCMPPS   $0x04, one<>+0(SB), Z0, K1
 	KORTESTW K1, K1
-	JEQ      same767
+	JEQ      same773
 
 	// maxima have changed
-	MOVQ 192(DI), AX
+	MOVQ 200(DI), AX
 
-scale768:
+scale774:
 	VMULPS  (CX), Z0, Z1
 	VMOVUPS Z1, (CX)
 	VMULPS  64(CX), Z0, Z1
@@ -26134,39 +26291,39 @@ scale768:
 	VMOVUPS Z1, 448(CX)
 	ADDQ    $0x00000200, CX
 	SUBQ    $0x08, AX
-	JNZ     scale768
+	JNZ     scale774
 
-same767:
+same773:
 	// pieces of the weights
 	MOVQ $0x00000040, AX
-	MOVQ 352(DI), CX
+	MOVQ 424(DI), CX
 	MOVQ $0x00000020, DX
-	SUBQ 592(DI), DX
-	JLE  whole769
+	SUBQ 664(DI), DX
+	JLE  whole775
 
 	// behind the last cell
 	IMULQ  AX, DX
-	IMULQ  592(DI), AX
+	IMULQ  664(DI), AX
 	ADDQ   AX, CX
 	VXORPS Y0, Y0, Y0
 	TESTQ  DX, DX
-	JZ     cleared770
+	JZ     cleared776
 
-clear771:
+clear777:
 	VMOVUPS Y0, (CX)
 	VMOVUPS Y0, 32(CX)
 	ADDQ    $0x40, CX
 	SUBQ    $0x40, DX
-	JNZ     clear771
+	JNZ     clear777
 
-cleared770:
-whole769:
-	MOVQ    352(DI), AX
-	MOVQ    840(DI), CX
+cleared776:
+whole775:
+	MOVQ    424(DI), AX
+	MOVQ    912(DI), CX
 	VMOVUPS upper<>+0(SB), Z0
 	MOVQ    $0x00000010, DX
 
-rows772:
+rows778:
 	VMOVUPS    (AX), Z1
 	VMOVUPS    1024(AX), Z2
 	VPSRLD     $0x10, Z1, Z3
@@ -26189,14 +26346,14 @@ rows772:
 	ADDQ       $0x40, AX
 	ADDQ       $0x40, CX
 	DECQ       DX
-	JNZ        rows772
-	MOVQ       688(DI), CX
-	MOVQ       840(DI), DX
+	JNZ        rows778
+	MOVQ       760(DI), CX
+	MOVQ       912(DI), DX
 
 	// products
 	MOVQ $0x00000040, AX
-	MOVQ 832(DI), SI
-	MOVQ 192(DI), BX
+	MOVQ 904(DI), SI
+	MOVQ 200(DI), BX
 	BYTE $0xc4
 	BYTE $0xe2
 	BYTE $0x7b
@@ -26228,7 +26385,7 @@ rows772:
 	BYTE $0x00
 	BYTE $0x00
 
-values773:
+values779:
 	BYTE  $0xc4
 	BYTE  $0xe2
 	BYTE  $0x7b
@@ -26392,34 +26549,34 @@ values773:
 	ADDQ  $0x00001800, SI
 	ADDQ  $0x00000800, CX
 	SUBQ  $0x20, BX
-	JNZ   values773
-	MOVQ  880(DI), AX
+	JNZ   values779
+	MOVQ  952(DI), AX
 	TESTQ AX, AX
-	JEQ   none774
+	JEQ   none780
 
 	// values that are not finite
-	VPBROADCASTD 600(DI), Z0
-	CMPQ         728(DI), $0x00
-	JEQ          all775
-	VMOVUPS      752(DI), Z0
+	VPBROADCASTD 672(DI), Z0
+	CMPQ         800(DI), $0x00
+	JEQ          all781
+	VMOVUPS      824(DI), Z0
 
-all775:
-cells776:
+all781:
+cells782:
 	BLSIQ        AX, CX
 	VPBROADCASTD CX, Z1
 	VPTESTMD     Z1, Z0, K1
 	TZCNTQ       AX, CX
 	BLSRQ        AX, AX
 	MOVQ         CX, DX
-	MOVQ         688(DI), BX
-	MOVQ         192(DI), SI
-	IMULQ        208(DI), DX
-	ADDQ         584(DI), DX
+	MOVQ         760(DI), BX
+	MOVQ         200(DI), SI
+	IMULQ        216(DI), DX
+	ADDQ         656(DI), DX
 	SHLQ         $0x06, CX
-	ADDQ         352(DI), CX
+	ADDQ         424(DI), CX
 	VMOVUPS      (CX), Z1
 
-values777:
+values783:
 	VBROADCASTSS (DX), Z2
 	VMOVUPS      (BX), Z3
 	VFPCLASSPSZ  $0x99, Z2, K2
@@ -26429,31 +26586,31 @@ values777:
 	ADDQ         $0x04, DX
 	ADDQ         $0x40, BX
 	DECQ         SI
-	JNZ          values777
+	JNZ          values783
 	TESTQ        AX, AX
-	JNZ          cells776
+	JNZ          cells782
 
-none774:
+none780:
 	TESTQ DI, DI
 	RET
 
 // func opColumnValuesBeforeAMX3()
 // Requires: AVX512F
 TEXT ·opColumnValuesBeforeAMX3(SB), NOSPLIT|NOFRAME, $0
-	MOVQ     688(DI), CX
-	MOVQ     208(DI), DX
+	MOVQ     760(DI), CX
+	MOVQ     216(DI), DX
 	SHLQ     $0x04, DX
 	SUBQ     DX, CX
-	MOVQ     848(DI), DX
+	MOVQ     920(DI), DX
 	VMOVUPS  3072(DX), Z0
 	VCMPPS   $0x04, one<>+0(SB), Z0, K1
 	KORTESTW K1, K1
-	JEQ      same778
+	JEQ      same784
 
 	// maxima have changed
-	MOVQ 192(DI), AX
+	MOVQ 200(DI), AX
 
-scale779:
+scale785:
 	VMULPS  (CX), Z0, Z1
 	VMOVUPS Z1, (CX)
 	VMULPS  64(CX), Z0, Z1
@@ -26472,19 +26629,19 @@ scale779:
 	VMOVUPS Z1, 448(CX)
 	ADDQ    $0x00000200, CX
 	SUBQ    $0x08, AX
-	JNZ     scale779
+	JNZ     scale785
 
-same778:
-	MOVQ 688(DI), CX
-	MOVQ 208(DI), DX
+same784:
+	MOVQ 760(DI), CX
+	MOVQ 216(DI), DX
 	SHLQ $0x04, DX
 	SUBQ DX, CX
-	MOVQ 848(DI), DX
+	MOVQ 920(DI), DX
 
 	// products
 	MOVQ $0x00000040, AX
-	MOVQ 832(DI), SI
-	MOVQ 192(DI), BX
+	MOVQ 904(DI), SI
+	MOVQ 200(DI), BX
 	BYTE $0xc4
 	BYTE $0xe2
 	BYTE $0x7b
@@ -26516,7 +26673,7 @@ same778:
 	BYTE $0x00
 	BYTE $0x00
 
-values780:
+values786:
 	BYTE  $0xc4
 	BYTE  $0xe2
 	BYTE  $0x7b
@@ -26680,7 +26837,7 @@ values780:
 	ADDQ  $0x00001800, SI
 	ADDQ  $0x00000800, CX
 	SUBQ  $0x20, BX
-	JNZ   values780
+	JNZ   values786
 	TESTQ DI, DI
 	RET
 
@@ -26690,20 +26847,20 @@ TEXT ·opColumnStepAMX3Of64(SB), NOSPLIT|NOFRAME, $0
 	MOVQ $0x00000040, AX
 
 	// the next column's queries have 1.5 times the bytes in pieces
-	MOVQ 200(DI), DX
+	MOVQ 208(DI), DX
 	SHLQ $0x04, DX
-	ADDQ 664(DI), DX
-	SUBQ 408(DI), DX
+	ADDQ 736(DI), DX
+	SUBQ 480(DI), DX
 	MOVQ DX, BX
 	SHRQ $0x01, BX
 	ADDQ BX, DX
-	ADDQ 816(DI), DX
-	MOVQ 824(DI), SI
-	MOVQ 856(DI), CX
-	MOVQ 352(DI), R8
-	MOVQ 840(DI), R9
-	MOVQ 672(DI), R10
-	MOVQ 680(DI), R11
+	ADDQ 888(DI), DX
+	MOVQ 896(DI), SI
+	MOVQ 928(DI), CX
+	MOVQ 424(DI), R8
+	MOVQ 912(DI), R9
+	MOVQ 744(DI), R10
+	MOVQ 752(DI), R11
 
 	// softmax and products of tiles in turns
 	VMOVUPS     (R10), Z0
@@ -27969,20 +28126,20 @@ TEXT ·opColumnStepAMX3Of128(SB), NOSPLIT|NOFRAME, $0
 	MOVQ $0x00000040, AX
 
 	// the next column's queries have 1.5 times the bytes in pieces
-	MOVQ 200(DI), DX
+	MOVQ 208(DI), DX
 	SHLQ $0x04, DX
-	ADDQ 664(DI), DX
-	SUBQ 408(DI), DX
+	ADDQ 736(DI), DX
+	SUBQ 480(DI), DX
 	MOVQ DX, BX
 	SHRQ $0x01, BX
 	ADDQ BX, DX
-	ADDQ 816(DI), DX
-	MOVQ 824(DI), SI
-	MOVQ 856(DI), CX
-	MOVQ 352(DI), R8
-	MOVQ 840(DI), R9
-	MOVQ 672(DI), R10
-	MOVQ 680(DI), R11
+	ADDQ 888(DI), DX
+	MOVQ 896(DI), SI
+	MOVQ 928(DI), CX
+	MOVQ 424(DI), R8
+	MOVQ 912(DI), R9
+	MOVQ 744(DI), R10
+	MOVQ 752(DI), R11
 
 	// softmax and products of tiles in turns
 	VMOVUPS     (R10), Z0
@@ -29604,7 +29761,7 @@ TEXT ·opColumnStepAMX3Of128(SB), NOSPLIT|NOFRAME, $0
 
 // func opBeginAMX()
 TEXT ·opBeginAMX(SB), NOSPLIT|NOFRAME, $0
-	LEAQ  888(DI), AX
+	LEAQ  960(DI), AX
 	BYTE  $0xc4
 	BYTE  $0xe2
 	BYTE  $0x79
@@ -29621,9 +29778,9 @@ TEXT ·opBeginAMX(SB), NOSPLIT|NOFRAME, $0
 
 // func opFinishAMX()
 TEXT ·opFinishAMX(SB), NOSPLIT|NOFRAME, $0
-	LEAQ  888(DI), AX
+	LEAQ  960(DI), AX
 	CMPB  (AX), $0x00
-	JEQ   none781
+	JEQ   none787
 	BYTE  $0xc4
 	BYTE  $0xe2
 	BYTE  $0x78
@@ -29632,7 +29789,7 @@ TEXT ·opFinishAMX(SB), NOSPLIT|NOFRAME, $0
 	TESTQ DI, DI
 	RET
 
-none781:
+none787:
 	BYTE  $0xc4
 	BYTE  $0xe2
 	BYTE  $0x78

@@ -81,44 +81,70 @@ const (
 	tileDims   = 32
 )
 
+// division is how the rows of a tree are divided into passes, and what a pass takes.
+type division struct {
+	pass     int   // rows at most
+	lanes    int   // of a column that must have a vector; 0: no pass is computed by columns
+	room     int64 // vectors of a pass, rounded up to whole groups or columns
+	partSize int64 // of the result of a range, in bytes
+}
+
+// division returns how the rows are divided if all of them are of one tree.
+func (s shape) division(threads int, set isa.ISA) (d division) {
+	d.pass = s.pass(threads, set)
+	d.room = int64(min(s.rows, d.pass) * (s.heads / s.kvHeads))
+	d.lanes = s.lanes(set, int(d.room))
+	whole := int64(4) // vectors of a group
+	if d.lanes > 0 {
+		whole = column
+	}
+	d.room = (d.room + whole - 1) / whole * whole
+	d.partSize = s.partSize(d.room)
+	return d
+}
+
+// partSize returns how many bytes the result of a range takes that has room for some vectors: their
+// maxima, sums and outputs.
+func (s shape) partSize(room int64) int64 { return align(8*room) + room*int64(4*s.valueDim) }
+
+// partsSize returns how many bytes the results of all ranges of some cells take.
+func (s shape) partsSize(d division, cells int) int64 {
+	return int64(rangesOf(cells)*s.kvHeads) * d.partSize
+}
+
 // layout holds the offsets of the parts of an op's result, in bytes. The output and the
 // log-sum-exps come first. The scratch follows at a multiple of 64: the ranges' results, and a
 // frame and buffers for each thread.
 type layout struct {
+	division
 	tile              int   // cells
-	pass              int   // rows at most
-	lanes             int   // of a column that must have a vector; 0: no pass is computed by columns
-	room              int64 // vectors of a pass, rounded up to whole groups or columns
 	lse               int64 // where log-sum-exps begin
-	parts, partSize   int64 // of the ranges
+	parts             int64 // where the results of ranges begin
 	frames, frameSize int64 // of the threads
 	size              int64
 }
 
+// layout returns the layout of an op whose rows are of one tree.
 func (s shape) layout(threads int, set isa.ISA) layout {
-	l := layout{tile: tileCells(max(s.keyDim, s.valueDim))}
+	d, parts := s.division(threads, set), int64(0)
+	if s.rows <= passRows {
+		parts = s.partsSize(d, s.cells)
+	}
+	return s.layoutOf(d, parts, threads, set)
+}
+
+// layoutOf returns the layout of an op whose passes take no more than a division, and the results of
+// ranges some bytes.
+func (s shape) layoutOf(d division, parts int64, threads int, set isa.ISA) layout {
+	l := layout{division: d, tile: tileCells(max(s.keyDim, s.valueDim))}
 	if set == isa.AMX {
 		l.tile = tilesCells
 	}
 	keyBytes, valueBytes := int64(4*s.keyDim), int64(4*s.valueDim)
 	l.lse = valueBytes * int64(s.heads) * int64(s.rows)
-	end := align(l.lse + 4*int64(s.heads)*int64(s.rows))
-
-	l.pass = s.pass(threads, set)
-	l.room = int64(min(s.rows, l.pass) * (s.heads / s.kvHeads))
-	l.lanes = s.lanes(set, int(l.room))
-	whole := int64(4) // vectors of a group
-	if l.lanes > 0 {
-		whole = column
-	}
-	l.room = (l.room + whole - 1) / whole * whole
-	l.partSize = align(8*l.room) + l.room*valueBytes
-	l.parts = end
-	if s.rows <= passRows {
-		end += int64(rangesOf(s.cells)*s.kvHeads) * l.partSize
-	}
-	l.frames = end
-	const frame, scores, masks = 1088, (32 + 3) * column * 4, 32 * 2
+	l.parts = align(l.lse + 4*int64(s.heads)*int64(s.rows))
+	l.frames = l.parts + parts
+	const frame, scores, masks = 1152, (32 + 3) * column * 4, 32 * 2
 	l.frameSize = frame + scores + masks + 2*align(4*int64(l.pass)) + align(4*l.room) +
 		int64(l.tile)*(keyBytes+valueBytes) + l.room*keyBytes + 2*l.partSize
 	if set == isa.AMX { // three pieces of 2 bytes of the queries, the tile's keys and values, and the weights; the next scores

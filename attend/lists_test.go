@@ -159,7 +159,7 @@ func (s *Spans) listed(row int) []int {
 	words := append(slices.Clone(s.words), make([]int32, s.listsAt-len(s.words))...)
 	words = append(words, s.lists...)
 	t := &tensor{ne: [4]int64{int64(len(words)), 1, 1, 1}, data: unsafe.Pointer(&words[0])}
-	return slices.Collect(newVisibility(t).row(row, 1<<30))
+	return slices.Collect(wordsOf(t).row(row, 1<<30))
 }
 
 func TestRowsOfOneSequenceShareAList(t *testing.T) {

@@ -11,20 +11,54 @@ import (
 // reference is the op in plain Go, with which tests compare the kernel, and which replaces it where
 // there is none. It computes the rows and heads thread, thread + threads, …
 func reference(dst *tensor, thread, threads int) {
-	q, k, v := dst.src[0], dst.src[1], dst.src[2]
-	s := newVisibility(dst.src[3])
-	heads, rows, valueDim := int(q.ne[1]), int(q.ne[2]), int(v.ne[0])
+	if ggml.Type(dst.src[1].typ) != ggml.I64 {
+		one := treePart{rows: int(dst.src[0].ne[2]), k: *dst.src[1], v: *dst.src[2], spans: wordsOf(dst.src[3])}
+		one.attend(dst, thread, threads)
+		return
+	}
+	h := (*tableHeader)(dst.src[1].data)
+	table := unsafe.Slice((*treeEntry)(unsafe.Add(unsafe.Pointer(h), unsafe.Sizeof(*h))), (int(dst.src[1].ne[0])-headerWords)/entryWords)
+	for i := range table {
+		e := &table[i]
+		rows := func(at, head, dim, cell int64) tensor {
+			return tensor{typ: int32(h.typ), data: pointerTo(at), ne: [4]int64{dim, e.cells, h.kvHeads, 1}, nb: [4]uint64{0, uint64(cell), uint64(head)}}
+		}
+		one := treePart{
+			first: int(e.row0), rows: int(e.rows), spans: wordsOf(dst.src[3])[e.spans/4:],
+			k: rows(e.k, e.kHead, dst.src[0].ne[0], h.kCell), v: rows(e.v, e.vHead, h.dv, h.vCell),
+		}
+		one.attend(dst, thread, threads)
+		if e.itemEnd == h.items {
+			return
+		}
+	}
+}
+
+// pointerTo returns an address as a pointer. Memory there is C's.
+func pointerTo(at int64) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(&at)) }
+
+// treePart is what an op has to do with one tree.
+type treePart struct {
+	first, rows int // of the op
+	k, v        tensor
+	spans       visibility
+}
+
+// attend computes the tree's rows and heads thread, thread + threads, …
+func (p *treePart) attend(dst *tensor, thread, threads int) {
+	q := dst.src[0]
+	heads, rows, valueDim := int(q.ne[1]), int(q.ne[2]), int(p.v.ne[0])
 	out := unsafe.Slice((*float32)(dst.data), rows*heads*(valueDim+1))
 	out, lse := out[:rows*heads*valueDim], out[rows*heads*valueDim:]
-	group := heads / int(k.ne[2])
-	for i := thread; i < rows*heads; i += threads {
+	group := heads / int(p.k.ne[2])
+	for i := p.first*heads + thread; i < (p.first+p.rows)*heads; i += threads {
 		row, head := i/heads, i%heads
 		query := unsafe.Slice((*float32)(q.at(0, head, row)), q.ne[0])
 		sink := float32(math.Inf(-1))
 		if sinks := dst.src[4]; sinks != nil {
 			sink = *(*float32)(sinks.at(head, 0, 0))
 		}
-		lse[i] = attendRow(out[i*valueDim:][:valueDim], query, k, v, head/group, dst.params, sink, s.row(row, int(k.ne[1])))
+		lse[i] = attendRow(out[i*valueDim:][:valueDim], query, &p.k, &p.v, head/group, dst.params, sink, p.spans.row(row-p.first, int(p.k.ne[1])))
 	}
 }
 
@@ -130,7 +164,7 @@ func float16(h uint16) float32 {
 // visibility reads spans.
 type visibility []int32
 
-func newVisibility(spans *tensor) visibility { return unsafe.Slice((*int32)(spans.data), spans.ne[0]) }
+func wordsOf(spans *tensor) visibility { return unsafe.Slice((*int32)(spans.data), spans.ne[0]) }
 
 // row yields the cells that a row sees among the first ones, in the order of the places that they have
 // alone.

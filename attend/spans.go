@@ -210,6 +210,9 @@ func (s *Spans) addBits(runs []run, from, end int) {
 	}
 }
 
+// Cells returns the cell from which on no row sees any.
+func (s *Spans) Cells() int { return int(s.words[spansCells]) }
+
 // Words returns the contents of the tensor without the lists. The slice is valid until the next Reset.
 func (s *Spans) Words() []int32 { return s.words }
 

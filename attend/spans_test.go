@@ -11,7 +11,7 @@ import (
 // visibility of spans as the kernel in Go reads them.
 func (s *Spans) cellsOf(row int) []int {
 	t := &tensor{ne: [4]int64{int64(len(s.words)), 1, 1, 1}, data: unsafe.Pointer(&s.words[0])}
-	return slices.Collect(newVisibility(t).row(row, 1<<30))
+	return slices.Collect(wordsOf(t).row(row, 1<<30))
 }
 
 func TestSpansHoldWhatRowsSee(t *testing.T) {

@@ -58,6 +58,31 @@ func (g *Graph) SetRows(dst, src, idx *Tensor) *Tensor {
 	return c.SetRows(g.next(op), dst, src, idx)
 }
 
+// SetRowsAt writes the rows of src, converted to a type, to addresses in host memory: an I64 tensor has
+// [Tensor.Address] of a row's first byte for each of the rows, in dimensions 1 to 3 of src. It returns
+// what [Graph.Expand] takes, which is nothing to read. Rows may have gaps between them, but each row must
+// be contiguous. The caller must check addresses before it sets them: what lies there is written.
+//
+// It panics if the backend is not the CPU.
+func (g *Graph) SetRowsAt(t Type, src, addresses *Tensor) *Tensor {
+	present("SetRowsAt", src, addresses)
+	const op = "SetRowsAt"
+	if g.backend.dev.typ != CPU {
+		misuse(op, g.backend.dev.name+" does not write where the program says", src, addresses)
+	}
+	check(src.typ == F32 || src.typ == F16, op, "source rows of f32 or f16", src, addresses)
+	check(t.written() && src.ne[0]%t.BlockSize() == 0, op, "rows of a type that operations write", src, addresses)
+	check(addresses.typ == I64 && addresses.ne == [4]int64{src.ne[1], src.ne[2], src.ne[3], 1}, op, "an address, i64, for each source row", src, addresses)
+	check(src.contiguousRows(), op, "rows without gaps", src, addresses)
+	// It is SetRows into a tensor that begins at address 0 and has a row at every byte. The operand that
+	// stands for it is read by nobody, and has an address so that no memory is allocated for it.
+	dst := c.NewTensor4D(g.next(op), t, src.ne[0], 1, src.ne[2], src.ne[3])
+	dst.data = 1
+	r := c.SetRows(g.next(op), dst, src, addresses)
+	r.data, r.ne[1], r.nb[1], r.nb[2], r.nb[3] = 0, nowhere, 1, 0, 0
+	return r
+}
+
 // MulMat returns the products of the rows of w with the rows of x: w [k, m], x [k, n] give [m, n]
 // in F32. Dimensions 2 and 3 of w are repeated to those of x, which is F32.
 //

@@ -52,6 +52,55 @@ func TestSetRowsWritesWhatQuantizeWrites(t *testing.T) {
 	})
 }
 
+// Rows go where the addresses say, to several tensors at once, converted as SetRows converts them.
+func TestSetRowsAtWritesToAddressesWhatSetRowsWrites(t *testing.T) {
+	const dim, cells, heads, tokens = 64, 9, 2, 3
+	rows := [tokens]struct{ tensor, row int }{{1, 7}, {0, 0}, {1, 4}}
+	b := openCPU(t, 0)
+	for _, typ := range []Type{F32, F16, BF16, Q8_0, Q4_0} {
+		r := newRig(t, b)
+		x := r.floats(random(5, dim*heads*tokens), dim, heads, tokens)
+		var got, want [2]*Tensor
+		for i := range got {
+			got[i], want[i] = r.tensor(typ, dim, cells, heads), r.tensor(typ, dim, cells, heads)
+			got[i].Memset(0xAB, 0, got[i].Bytes())
+			want[i].Memset(0xAB, 0, want[i].Bytes())
+		}
+		at := r.tensor(I64, tokens, heads)
+		var addresses []int64
+		for h := range heads {
+			for _, to := range rows {
+				dst := got[to.tensor]
+				addresses = append(addresses, int64(dst.Address())+int64(to.row)*dst.Nb(1)+int64(h)*dst.Nb(2))
+			}
+		}
+		SetSlice(at, addresses, 0)
+		g := b.NewGraph(16)
+		g.Expand(g.SetRowsAt(typ, g.Permute(x, 0, 2, 1, 3), at))
+		for i, to := range rows {
+			idx := r.tensor(I64, 1)
+			SetSlice(idx, []int64{int64(to.row)}, 0)
+			one := g.View3D(x, dim, heads, 1, x.Nb(1), x.Nb(2), int64(i)*x.Nb(2))
+			g.Expand(g.SetRows(want[to.tensor], g.Permute(one, 0, 2, 1, 3), idx))
+		}
+		if _, err := r.scratch.Alloc(g); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Compute(g); err != nil {
+			t.Fatal(err)
+		}
+		for i := range got {
+			a, w := make([]byte, got[i].Bytes()), make([]byte, want[i].Bytes())
+			got[i].Get(a, 0)
+			want[i].Get(w, 0)
+			if !bytes.Equal(a, w) {
+				t.Errorf("%v: tensor %d: first difference at byte %d of %d", typ, i, firstDifference(a, w), len(w))
+			}
+		}
+		g.Close()
+	}
+}
+
 func firstDifference(a, b []byte) int {
 	for i := range a {
 		if a[i] != b[i] {

@@ -53,6 +53,10 @@ func (t *Tensor) Bytes() int64 {
 	return extent(t.typ, t.ne, t.nb)
 }
 
+// Address returns where the first element lies, which is an address of the program's if the memory is the
+// host's. It is 0 if the tensor has no memory.
+func (t *Tensor) Address() uintptr { return t.data }
+
 // Contiguous reports whether the elements follow each other without gaps and in order.
 func (t *Tensor) Contiguous() bool { return t.contiguousAbove(0) }
 

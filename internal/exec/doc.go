@@ -11,7 +11,8 @@
 //
 // The files around the loop have one noun each. inputs.go writes token ids, positions and cells to
 // a device, room.go says how large the inputs are, and visibility.go writes which cells each token
-// sees. graphs.go builds the graph of a layer and keeps it for steps of the same shape.
+// sees. graphs.go builds the graph of a layer and keeps it for steps of the same shape. in_place.go says
+// where the trees of a step have their rows, so that one operation of the CPU attends to all of them.
 // host_attention.go computes attention where the rows are kept, and host_attention_plan.go decides
 // for how many layers. device.go opens devices, footprint.go measures what steps take on them, and
 // free.go says what they leave for K/V.

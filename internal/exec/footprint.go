@@ -176,7 +176,7 @@ func (blank *device) measure(ds *devices, d *device, besides *experts, c kv.Opti
 // measure builds the graphs of a layer's largest chunks: of one tree, and of the most trees that
 // there may be.
 func (g *graphs) measure(l int, c kv.Options, s sizes, first int, build func(int, layerShape) *layerGraph) error {
-	if g.config.Layers[l].KVHeads == 0 && !g.config.Layers[l].SharesKV {
+	if !attends(g.config.Layers[l]) {
 		return g.measureRecurrent(l, s, first, build)
 	}
 	meta := ggml.NewContext(2)
@@ -199,7 +199,11 @@ func (g *graphs) measure(l int, c kv.Options, s sizes, first int, build func(int
 		defer buffer.Close()
 		buffer.Place(t, 0)
 	}
-	for _, shape := range chunks(s, first, min(max(1, c.Trees), s.chunk), rows) {
+	shapes := chunks(s, first, min(max(1, c.Trees), s.chunk), rows)
+	if g.inputs.visibilities.attendsInPlace(g.config.Layers[l]) {
+		shapes = append(shapes, layerShape{first: first, n: s.chunk, inPlace: true})
+	}
+	for _, shape := range shapes {
 		if _, err := g.find(l, shape, build); err != nil {
 			return err
 		}
@@ -210,7 +214,7 @@ func (g *graphs) measure(l int, c kv.Options, s sizes, first int, build func(int
 // measureRecurrent builds the graphs of the largest chunks of a layer without rows: of one sequence, and
 // of as many as there may be.
 func (g *graphs) measureRecurrent(l int, s sizes, first int, build func(int, layerShape) *layerGraph) error {
-	shape := layerShape{first: first, n: s.chunk, parts: []kv.Part{{First: first, N: s.chunk}}}
+	shape := layerShape{first: first, n: s.chunk}
 	if values := g.config.Layers[l].State.Values(); values > 0 {
 		meta := ggml.NewContext(1)
 		defer meta.Close()

@@ -314,7 +314,7 @@ func (r *Runner) carry(step *kv.Step, layer int, from, to *device) *device {
 }
 
 // run computes one layer for one chunk on the layer's device. If the chunk has tokens of several
-// trees, attention goes tree by tree, as their rows arrive.
+// trees, attention goes tree by tree, as their rows arrive, unless they are in place.
 func (r *Runner) run(ctx context.Context, step *kv.Step, d *device, layer *kv.Layer, chunk int) error {
 	if r.closing.Load() {
 		return fmt.Errorf("%w: the engine", kv.ErrClosed)
@@ -329,11 +329,19 @@ func (r *Runner) run(ctx context.Context, step *kv.Step, d *device, layer *kv.La
 	if v := d.inputs.visibilities.of(r.config.Layers[layer.Index]); v != nil {
 		v.set(step, chunk)
 	}
+	if g.shape.inPlace {
+		d.inputs.describe(step, layer, chunk, g)
+	}
 	for _, stage := range g.stages {
 		switch stage.kind {
 		case dense:
 		case attention:
-			if err := layer.Acquire(ctx, stage.tree); err != nil {
+			tree := stage.tree
+			if g.shape.inPlace {
+				parts := step.Chunks()[chunk].Parts
+				tree = parts[len(parts)-1].Tree
+			}
+			if err := layer.Acquire(ctx, tree); err != nil {
 				return err
 			}
 		case hostAttention:

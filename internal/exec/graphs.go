@@ -52,7 +52,9 @@ type layerGraph struct {
 	graph  *ggml.Graph
 	shape  layerShape
 	stages []stage         // what is computed, in order
-	uses   []rowUses       // by part, where the layer attends
+	uses   []rowUses       // by part, where the layer attends to each
+	trees  *attend.Trees   // the attention to all trees in place; nil: there is none
+	writes bool            // and their new rows are written
 	moves  []stateUses     // by group, where it is recurrent
 	sent   [3]*ggml.Tensor // q, k and v, where attention is computed on the host
 	detour *ggml.Detour    // to the CPU, which computes the experts; nil: the device does
@@ -62,7 +64,7 @@ type layerGraph struct {
 // there.
 type stage struct {
 	kind  stageKind
-	tree  int         // whose rows attention needs: its ordinal in the step
+	tree  int         // whose rows attention needs: its ordinal in the step. Of all trees in place: 0
 	graph *ggml.Graph // nil where the host attends or the CPU computes experts
 	end   int         // the operation behind the last
 }
@@ -73,7 +75,7 @@ type stageKind int
 // The kinds of stages.
 const (
 	dense         stageKind = iota // projections and feed-forward, which need no rows
-	attention                      // of one tree
+	attention                      // of one tree, or of all that are in place
 	hostAttention                  // of all trees, by a graph of the host
 	cpuExperts                     // by a graph of the CPU
 )
@@ -82,18 +84,18 @@ const (
 func (k stageKind) onDevice() bool { return k == dense || k == attention }
 
 // layerShape is all that a layer's graph depends on. Where spans say what tokens see, parts have no
-// Cells and Mask: the graph stays as it is when a sequence grows past a block.
+// Cells and Mask: the graph stays as it is when a sequence grows past a block. Where the graph does not
+// attend, or to rows in place, there are no parts: it stays as it is whoever is in the step.
 type layerShape struct {
 	first, n      int       // tokens of the step
+	input         int       // where their ids and positions are among the inputs
 	hostAttention bool      // attention is computed on the host
+	inPlace       bool      // the rows of all trees are in place, and the kernel attends to them at once
 	parts         []kv.Part // with the layer's rows
 
 	groups []group   // of a recurrent layer
 	states kv.States // its states
 }
-
-// input returns where the ids and positions of the tokens are among the inputs.
-func (s layerShape) input() int { return s.parts[0].Input }
 
 func (s layerShape) equal(o layerShape) bool {
 	return s.alike(o) && s.states.ID == o.states.ID && slices.Equal(s.parts, o.parts) && slices.Equal(s.groups, o.groups)
@@ -111,14 +113,18 @@ func (g *graphs) layer(step *kv.Step, layer *kv.Layer, chunk int) (*layerGraph, 
 
 // shape returns what the graph of a layer depends on. Its parts are valid until the next call.
 func (g *graphs) shape(step *kv.Step, layer *kv.Layer, chunk int) layerShape {
-	c := step.Chunks()[chunk]
-	g.parts = layer.Parts(chunk, g.parts[:0])
-	if l := g.config.Layers[layer.Index]; l.KVHeads == 0 || g.inputs.visibilities.kernel(l) {
-		for i := range g.parts {
-			g.parts[i].Cells, g.parts[i].Mask = 0, 0
+	c, l := step.Chunks()[chunk], g.config.Layers[layer.Index]
+	s := layerShape{first: c.First, n: c.N, input: c.Parts[0].Input, hostAttention: layer.HostAttention() && !g.inputs.forHost}
+	s.inPlace = !s.hostAttention && layer.InPlace() && g.inputs.visibilities.attendsInPlace(l)
+	if attends(l) && !s.hostAttention && !s.inPlace {
+		g.parts = layer.Parts(chunk, g.parts[:0])
+		s.parts = g.parts
+		for i := range s.parts {
+			if g.inputs.visibilities.kernel(l) {
+				s.parts[i].Cells, s.parts[i].Mask = 0, 0
+			}
 		}
 	}
-	s := layerShape{first: c.First, n: c.N, hostAttention: layer.HostAttention(), parts: g.parts}
 	if s.states = layer.States(); s.states.T != nil {
 		g.groups = groupsOf(step.Recurrences(chunk), c.First, g.groups[:0])
 		s.groups = g.groups
@@ -153,7 +159,7 @@ func (g *graphs) find(layer int, shape layerShape, build func(int, layerShape) *
 	}
 	kept = g.layers[layer] // allocate may have dropped them
 	most := graphsKept
-	if len(shape.parts) > 1 {
+	if len(shape.parts) > 1 || shape.inPlace {
 		most = graphsOfTreesKept
 	}
 	if n := len(kept); n >= most {
@@ -167,7 +173,7 @@ func (g *graphs) find(layer int, shape layerShape, build func(int, layerShape) *
 // build makes a layer's graph. Attention stands in it tree by tree, so that the graph can be
 // computed in stages as the trees' rows arrive.
 func (g *graphs) build(layer int, shape layerShape) *layerGraph {
-	nodes := 64 + 32*len(shape.parts)
+	nodes := 64 + 32*max(1, len(shape.parts))
 	for _, c := range shape.groups {
 		nodes += 48 + 16*c.keep
 	}
@@ -179,8 +185,8 @@ func (g *graphs) build(layer int, shape layerShape) *layerGraph {
 	n, from, to := int64(shape.n), g.inputs.x[layer%2], g.inputs.x[(layer+1)%2]
 	x := gr.View2D(from, g.inputs.hidden, n, from.Nb(1), int64(shape.first)*from.Nb(1))
 	tokens := model.Tokens{
-		IDs:       gr.View1D(g.inputs.ids, n, int64(shape.input())*4),
-		Positions: gr.View1D(g.inputs.pos, n, int64(shape.input())*4),
+		IDs:       gr.View1D(g.inputs.ids, n, int64(shape.input)*4),
+		Positions: gr.View1D(g.inputs.pos, n, int64(shape.input)*4),
 	}
 	if given := g.inputs.given; given != nil {
 		tokens.Hidden = gr.View2D(given, given.Ne(0), n, given.Nb(1), int64(shape.first)*given.Nb(1))
@@ -200,7 +206,7 @@ func (g *graphs) build(layer int, shape layerShape) *layerGraph {
 		if shape.hostAttention {
 			return g.fromHost(gr, layer, lg, made)
 		}
-		all := g.attendAll(layer, lg, q, k, v, func(p kv.Part) { lg.cut(attention, p.Tree) })
+		all := g.attendAll(layer, lg, q, k, v, func(tree int) { lg.cut(attention, tree) })
 		return gr.Reshape2D(all, all.Ne(0)*all.Ne(1), n) // [headDim × heads, tokens]
 	}, func(inputs []*ggml.Tensor, mix model.Mix) *ggml.Tensor {
 		return g.recur(layer, lg, inputs, mix)
@@ -216,9 +222,18 @@ func (g *graphs) build(layer int, shape layerShape) *layerGraph {
 	return lg
 }
 
-// attendAll adds attention part by part, and calls done after each part.
-func (g *graphs) attendAll(layer int, lg *layerGraph, q, k, v *ggml.Tensor, done func(kv.Part)) (all *ggml.Tensor) {
+// attendAll adds attention to all trees at once if their rows are in place, and else part by part. It calls
+// done after each operation, with the tree.
+func (g *graphs) attendAll(layer int, lg *layerGraph, q, k, v *ggml.Tensor, done func(tree int)) (all *ggml.Tensor) {
 	gr := lg.graph
+	if lg.shape.inPlace {
+		all = g.attendInPlace(layer, lg, q, k, v)
+		gr.Expand(all)
+		if done != nil {
+			done(0)
+		}
+		return all
+	}
 	for _, p := range lg.shape.parts {
 		u := rowUses{from: gr.Nodes()}
 		out := g.attend(gr, layer, p, p.First-lg.shape.first, q, k, v)
@@ -226,7 +241,7 @@ func (g *graphs) attendAll(layer int, lg *layerGraph, q, k, v *ggml.Tensor, done
 		u.to = gr.Nodes()
 		lg.uses = append(lg.uses, u)
 		if done != nil {
-			done(p)
+			done(p.Tree)
 		}
 		if all == nil {
 			all = out
@@ -253,7 +268,13 @@ func (g *graphs) attend(gr *ggml.Graph, layer int, p kv.Part, first int, q, k, v
 		gr.Expand(values)
 	}
 	sees := g.inputs.visibilities.inputs(gr, c, p, first)
-	return g.inputs.attention.Graph(gr, of(q), keys, values, sees, attend.Scores{Factor: c.Scale, SoftCap: c.SoftCap, Sinks: g.sinks.layers[layer]})
+	return g.inputs.attention.Graph(gr, of(q), keys, values, sees, g.scores(layer))
+}
+
+// scores returns what a layer's softmax is over.
+func (g *graphs) scores(layer int) attend.Scores {
+	c := g.config.Layers[layer]
+	return attend.Scores{Factor: c.Scale, SoftCap: c.SoftCap, Sinks: g.sinks.layers[layer]}
 }
 
 // output makes y the result that a later graph reads. It is computed in the place where that graph
@@ -273,7 +294,7 @@ func (lg *layerGraph) cut(kind stageKind, tree int) {
 	lg.stages = append(lg.stages, stage{kind: kind, tree: tree, end: lg.graph.Nodes()})
 }
 
-// split makes the graphs of the stages. If one tree attends, a single stage has all operations that
+// split makes the graphs of the stages. If one tree attends, or all at once, a single stage has all operations that
 // the device computes one directly after the other; otherwise each tree has a stage, and so have the
 // operations between two trees.
 func (lg *layerGraph) split() {
@@ -283,7 +304,7 @@ func (lg *layerGraph) split() {
 		start = s.end
 		return empty && s.kind.onDevice()
 	})
-	if len(lg.shape.parts) == 1 {
+	if len(lg.shape.parts) <= 1 {
 		lg.join()
 	}
 	if len(lg.stages) == 1 {

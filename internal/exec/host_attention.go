@@ -79,6 +79,9 @@ func (r *Runner) attendAtHost(step *kv.Step, d *device, layer *kv.Layer, lg *lay
 		return err
 	}
 	h.inputs.visibilities.of(r.config.Layers[layer.Index]).set(step, chunk)
+	if g.shape.inPlace {
+		h.inputs.describe(step, layer, chunk, g)
+	}
 	if err := h.compute(g.graph, "attention", layer.Index, step.Chunks()[chunk].N); err != nil {
 		return err
 	}
@@ -101,7 +104,7 @@ func (g *graphs) attention(step *kv.Step, layer *kv.Layer, chunk int) (*layerGra
 }
 
 func (g *graphs) buildAttention(layer int, shape layerShape) *layerGraph {
-	gr, c := g.backend.NewGraph(64+32*len(shape.parts)), g.config.Layers[layer]
+	gr, c := g.backend.NewGraph(64+32*max(1, len(shape.parts))), g.config.Layers[layer]
 	lg := &layerGraph{graph: gr, shape: shape}
 	in, n := g.inputs.handover, int64(shape.n)
 	heads := func(t *ggml.Tensor, dim, heads int) *ggml.Tensor { // [dim, heads, tokens]

@@ -42,6 +42,7 @@ type inputs struct {
 
 	attention    attend.Attention
 	visibilities visibilities
+	inPlace      inPlace
 }
 
 // sizes are the largest step, chunk and tree for which inputs may have room, in tokens and cells.
@@ -70,7 +71,7 @@ func newInputs(b *ggml.Backend, c model.Config, s sizes, a attend.Attention, for
 // an error there are none.
 func (in *inputs) resize(r room) error {
 	in.close()
-	in.meta, in.buffers = ggml.NewContext(16+3*len(in.windows)), map[*ggml.Tensor]*ggml.Buffer{}
+	in.meta, in.buffers = ggml.NewContext(17+3*len(in.windows)), map[*ggml.Tensor]*ggml.Buffer{}
 	n := int64(r.tokens)
 	in.ids = in.meta.New(ggml.I32, n*kv.InputAlign)
 	in.pos = in.meta.New(ggml.I32, n*kv.InputAlign)
@@ -78,6 +79,7 @@ func (in *inputs) resize(r room) error {
 	in.x[0] = in.meta.New(ggml.F32, in.hidden, n)
 	in.x[1] = in.meta.New(ggml.F32, in.hidden, n)
 	in.visibilities = newVisibilities(in.meta, in.attention, in.layers, in.sizes, r)
+	in.newInPlace(r.chunk)
 	in.logits = in.meta.New(ggml.F32, in.vocab, int64(r.logits))
 	in.places = newPlaces(in.meta, in.layers, r.tokens)
 	b := in.backend
@@ -85,6 +87,7 @@ func (in *inputs) resize(r room) error {
 		in.allocate(b, ggml.Inputs, in.places.tensors()...),
 		in.allocate(b, ggml.Inputs, append(in.visibilities.places(), in.ids, in.pos, in.rows)...),
 		in.allocate(b, ggml.Masks, in.visibilities.tensors()...),
+		in.allocate(b, ggml.Inputs, in.inPlace.tensors()...),
 		in.allocate(b, ggml.Activations, in.x[0], in.x[1], in.logits),
 		in.newHandover(b, in.hostTokens, in.forHost),
 		in.newExperts(b, int64(r.chunk)),

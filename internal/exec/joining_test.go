@@ -101,3 +101,45 @@ func TestJoiningAndLeavingBuildsNoGraphOfAShapeThatThereHasBeen(t *testing.T) {
 		}
 	}
 }
+
+// Where rows are in place, a graph serves any trees that have its tokens together: however many trees there
+// are, and whatever each has, the layers have the graphs of the step's number of tokens.
+func TestAGraphInPlaceServesAnyTreesThatHaveItsTokens(t *testing.T) {
+	set := setting{devices: cpu, Options: Options{Cache: kv.Options{Policy: kv.Static, Cells: 256, Trees: 6}}}
+	r := set.mustOpen(t)
+	var seqs []*kv.Seq
+	for range 6 {
+		seqs = append(seqs, r.Pool().NewSeq())
+	}
+	graphs := func() int64 { return r.Stats()[0].Counts.Graphs }
+	var before int64
+	for round, division := range [][]int{{6}, {1, 1, 1, 1, 1, 1}, {3, 3}, {1, 5}, {0, 2, 0, 4}, {4, 1, 1}} {
+		var batch []kv.Work
+		for i, n := range division {
+			if n > 0 {
+				batch = append(batch, kv.Work{Seq: seqs[i], Tokens: text(100*i+seqs[i].Len(), n)})
+			}
+		}
+		batch[0].Logits = 1
+		if _, err := r.Forward(t.Context(), batch, nil); err != nil {
+			t.Fatal(err)
+		}
+		if n := graphs(); round == 0 {
+			before = n
+		} else if built := n - before; built != 0 {
+			t.Errorf("trees with %d tokens: %d graphs are built", division, built)
+		}
+	}
+	for i, s := range seqs {
+		fresh := r.Pool().NewSeq()
+		if n := s.Len(); n > 0 {
+			forward(t, r, fresh, text(100*i, n))
+		}
+		if got, want := forward(t, r, s, text(7, 1)), forward(t, r, fresh, text(7, 1)); !slices.Equal(got, want) {
+			t.Errorf("sequence %d has other logits than one alone", i)
+		}
+		if err := fresh.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

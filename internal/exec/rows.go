@@ -1,15 +1,13 @@
 package exec
 
 import (
-	"slices"
-
 	"github.com/seed4d217819/ebb/ggml"
 	"github.com/seed4d217819/ebb/kv"
 )
 
 // alike reports whether shapes are equal but for whose rows and states they have.
 func (s layerShape) alike(o layerShape) bool {
-	return s.first == o.first && s.n == o.n && s.hostAttention == o.hostAttention
+	return s.first == o.first && s.n == o.n && s.input == o.input && s.hostAttention == o.hostAttention && s.inPlace == o.inPlace
 }
 
 // alike reports whether groups are equal but for the places of a state, if they do not list them. A sequence
@@ -70,9 +68,6 @@ func (lg *layerGraph) serves(s layerShape) bool {
 			return false
 		}
 	}
-	if len(lg.uses) == 0 { // the layer does not attend
-		return slices.Equal(lg.shape.parts, s.parts)
-	}
 	for i, p := range s.parts {
 		own := lg.shape.parts[i]
 		if p.Rows.K == nil || p.Rows.K.Layout() != lg.uses[i].keys || p.Rows.V.Layout() != lg.uses[i].values {
@@ -100,9 +95,6 @@ func (lg *layerGraph) use(s layerShape) {
 		}
 	}
 	lg.shape.states = s.states
-	if len(lg.uses) == 0 {
-		return
-	}
 	for i, p := range s.parts {
 		if own := &lg.shape.parts[i]; own.Rows.ID != p.Rows.ID {
 			lg.uses[i].k.Replace(p.Rows.K)

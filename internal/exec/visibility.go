@@ -23,6 +23,7 @@ type visibility struct {
 	listsAt int          // where in spans the lists of a chunk's cells begin
 	kvHeads int          // the most that a layer with spans has
 
+	ends  []int    // by part of the chunk, the cell from which on no token sees any
 	bits  []uint16 // a mask on its way to the device
 	words attend.Spans
 }
@@ -46,8 +47,8 @@ func (v *visibility) spanStride() int {
 func newVisibilities(meta *ggml.Context, a attend.Attention, layers []model.Layer, s sizes, r room) visibilities {
 	out := visibilities{attention: a, k: s.k, v: s.v}
 	for _, l := range layers {
-		if l.KVHeads == 0 && !l.SharesKV {
-			continue // it attends to nothing
+		if !attends(l) {
+			continue
 		}
 		v := out.of(l)
 		if v == nil {
@@ -140,11 +141,13 @@ func (v *visibility) set(step *kv.Step, chunk int) {
 	}
 	v.chunk = chunk
 	c, listsAt := step.Chunks()[chunk], v.listsAt
+	v.ends = v.ends[:0]
 	for _, p := range step.Parts(chunk, v.window) {
 		if v.spans != nil {
 			at := (p.First - c.First) * v.spanStride()
 			v.words.Reset(v.kvHeads, p.N, listsAt-at, int(v.spans.Ne(0))-listsAt)
 			step.Sees(p, v.window, &v.words)
+			v.ends = append(v.ends, v.words.Cells())
 			ggml.SetSlice(v.spans, v.words.Words(), int64(at)*4)
 			if lists := v.words.Lists(); len(lists) > 0 {
 				ggml.SetSlice(v.spans, lists, int64(listsAt)*4)

@@ -8,7 +8,8 @@ import (
 )
 
 // frame is the state that the kernel keeps in memory. Its fields up to items are the same on every
-// thread; those from item on belong to one thread.
+// thread, but for those of the tree at hand, which a thread goes to by itself; those from item on belong
+// to one thread.
 var frame = Structure{Name: "frame", Doc: "frame is the state that the kernel keeps in memory, one frame for each thread.", Fields: []Field{
 	{"tensor", 1, "the op's result"},
 	{"threads", 1, ""},
@@ -23,7 +24,8 @@ var frame = Structure{Name: "frame", Doc: "frame is the state that the kernel ke
 	{"q", 1, ""},
 	{"k", 1, ""},
 	{"v", 1, ""},
-	{"spans", 1, ""},
+	{"spans", 1, "of the tree at hand"},
+	{"work", 1, "the op's counters: the spans of its first tree"},
 	{"sinks", 1, "[heads] f32; 0: none"},
 	{"qHead", 1, "bytes from one head's query to the next"},
 	{"qRow", 1, "bytes from one row's queries to the next"},
@@ -52,8 +54,17 @@ var frame = Structure{Name: "frame", Doc: "frame is the state that the kernel ke
 	{"partSize", 1, "bytes"},
 	{"room", 1, "vectors of a pass, rounded up to 4, or to 16 for whole columns"},
 	{"ranges", 1, ""},
-	{"blocks", 1, "passes of rows a head if more than one; 0: work is divided by ranges"},
-	{"items", 1, ""},
+	{"blocks", 1, "passes of rows a head, each over all ranges; 0: work is divided by ranges"},
+	{"items", 1, "of the op"},
+
+	{"tree", 1, "where the tree at hand is described: see trees.go; nothing if the op has one"},
+	{"itemFirst", 1, "the first item of the tree at hand"},
+	{"itemEnd", 1, "and past the last one"},
+	{"dstAll", 1, "dst, lse, q, spans and parts are of the tree at hand, and these of all"},
+	{"lseAll", 1, ""},
+	{"qAll", 1, ""},
+	{"spansAll", 1, ""},
+	{"partsAll", 1, ""},
 
 	{"scores", 1, "of a group [tile, 1, 2 or 4] f32, and 16 more; of a column [tile, 16], and 3 × 16 more"},
 	{"cellMask", 1, "[tile] 16 bits: the vectors of a column that see a cell"},
@@ -122,7 +133,7 @@ var frame = Structure{Name: "frame", Doc: "frame is the state that the kernel ke
 	{"partCorr", 8, "and those of a part that is added to others"},
 }}
 
-const frameSize = 1088
+const frameSize = 1152
 
 // f is a field of the frame in memory.
 func f(name string) Mem { return frame.InFrame(name) }

@@ -26,6 +26,7 @@ func main() {
 	}
 	constants.columnsAMX = amxTables()
 	setup()
+	nextTree()
 	begin()
 	openRange()
 	nextTile()
