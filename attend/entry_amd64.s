@@ -224,7 +224,7 @@ nextColumn:
 	CALL ·opNextColumn(SB)
 	CMPQ frame_left(DI), $0
 	JG   column
-	JMP  tile
+	JMP  listed
 
 group:
 	CALL ·opGroup(SB)
@@ -260,7 +260,9 @@ listed:
 	MOVQ frame_typed(DI), AX
 	MOVQ 72(AX), AX
 	CALL AX                        // gather
-	JMP  group
+	CMPQ frame_columns(DI), $0
+	JEQ  group
+	JMP  column
 end:
 	RET
 

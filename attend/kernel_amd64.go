@@ -29,7 +29,7 @@ func opRange()
 //go:noescape
 func opTile()
 
-// opListed goes to the next row that lists the tile's cells, and before the first group with its vectors.
+// opListed goes to the next rows that list the same cells of the tile, and before the first group or column with their vectors.
 //
 //go:noescape
 func opListed()

@@ -1675,32 +1675,41 @@ decided24:
 	XORL R9, R9
 	MOVQ $0x7fffffff, R10
 	XORL R11, R11
+	XORL R12, R12
 
 rows25:
-	MOVLQSX (DX), R12
-	MOVLQSX 4(DX), R13
-	CMPQ    R12, AX
-	CMOVQLT R12, AX
-	CMPQ    R13, CX
-	CMOVQGT R13, CX
-	CMPQ    R12, R9
-	CMOVQGT R12, R9
-	MOVLQSX 12(DX), R12
-	ORQ     R12, R11
-	TESTQ   R12, R12
+	MOVLQSX (DX), R13
+	MOVLQSX 4(DX), R14
+	CMPQ    R13, AX
+	CMOVQLT R13, AX
+	CMPQ    R14, CX
+	CMOVQGT R14, CX
+	CMPQ    R13, R9
+	CMOVQGT R13, R9
+	MOVLQSX 12(DX), R13
+	TESTQ   R13, R13
 	JZ      plain26
-	MOVLQSX 8(DX), R13
+	MOVLQSX 8(DX), R14
+	JNS     plain26
+
+	// a list that the row before has not
+	CMPQ R13, R12
+	JEQ  known27
+	INCQ R11
+
+known27:
+	MOVQ R13, R12
 
 plain26:
-	CMPQ    R13, R10
-	CMOVQLT R13, R10
-	MOVQ    240(DI), R12
+	CMPQ    R14, R10
+	CMOVQLT R14, R10
+	MOVQ    240(DI), R13
 
-vectors27:
+vectors28:
 	MOVL R8, (SI)
 	ADDQ $0x04, SI
-	DECQ R12
-	JNZ  vectors27
+	DECQ R13
+	JNZ  vectors28
 	ADDQ $0x10, DX
 	ADDQ $0x04, R8
 	DECQ BX
@@ -1714,14 +1723,14 @@ vectors27:
 	SHLQ $0x02, DX
 	ADDQ 456(DI), DX
 
-fill28:
+fill29:
 	CMPQ SI, DX
-	JGE  filled29
+	JGE  filled30
 	MOVL R8, (SI)
 	ADDQ $0x04, SI
-	JMP  fill28
+	JMP  fill29
 
-filled29:
+filled30:
 	XORL    DX, DX
 	CMPQ    AX, DX
 	CMOVQLT DX, AX
@@ -1746,15 +1755,15 @@ filled29:
 	MOVQ         528(DI), BX
 	XORL         DX, DX
 
-qRows30:
+qRows31:
 	MOVQ AX, SI
 	MOVQ 240(DI), R8
 
-qHeads31:
+qHeads32:
 	MOVQ 208(DI), R9
 	MOVQ SI, R10
 
-values32:
+values33:
 	VMULPS  (R10), Y0, Y1
 	VMOVUPS Y1, (CX)
 	VMULPS  32(R10), Y0, Y1
@@ -1762,22 +1771,29 @@ values32:
 	ADDQ    $0x40, R10
 	ADDQ    $0x40, CX
 	SUBQ    $0x40, R9
-	JNZ     values32
+	JNZ     values33
 	ADDQ    128(DI), SI
 	INCQ    DX
 	DECQ    R8
-	JNZ     qHeads31
+	JNZ     qHeads32
 	ADDQ    136(DI), AX
 	DECQ    BX
-	JNZ     qRows30
+	JNZ     qRows31
 	MOVQ    DX, 536(DI)
 
-	// by columns, if no row lists its cells, and enough lanes have a vector
+	// by columns, if enough lanes have a vector, and rows that list their cells fill columns with one list
 	XORL  AX, AX
 	CMPQ  304(DI), AX
-	JEQ   form33
+	JEQ   form34
+	SHLQ  $0x04, R11
+	CMPQ  R11, DX
+	JG    form34
+	CMPQ  16(DI), $0x02
+	JNE   noTiles35
 	TESTQ R11, R11
-	JS    form33
+	JNZ   form34
+
+noTiles35:
 	MOVQ  DX, BX
 	ADDQ  $0x0f, BX
 	ANDQ  $-16, BX
@@ -1786,11 +1802,11 @@ values32:
 	MOVQ  DX, CX
 	SHLQ  $0x04, CX
 	CMPQ  CX, SI
-	JLT   form33
+	JLT   form34
 	MOVQ  $0x00000001, AX
 	MOVQ  BX, DX
 
-form33:
+form34:
 	MOVQ  AX, 552(DI)
 	MOVQ  DX, 544(DI)
 	TESTQ DI, DI
@@ -1805,18 +1821,18 @@ TEXT ·opRange(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    568(DI), AX
 	MOVQ    328(DI), CX
 
-maxima34:
+maxima36:
 	VMOVUPS X0, (AX)
 	ADDQ    $0x10, AX
 	SUBQ    $0x04, CX
-	JNZ     maxima34
+	JNZ     maxima36
 	MOVQ    328(DI), CX
 
-sums35:
+sums37:
 	VMOVUPS X1, (AX)
 	ADDQ    $0x10, AX
 	SUBQ    $0x04, CX
-	JNZ     sums35
+	JNZ     sums37
 	SUBQ    568(DI), AX
 	ADDQ    $0x3f, AX
 	ANDQ    $-64, AX
@@ -1824,12 +1840,12 @@ sums35:
 	MOVQ    544(DI), CX
 	IMULQ   216(DI), CX
 
-outputs36:
+outputs38:
 	VMOVUPS Y1, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    $0x40, AX
 	SUBQ    $0x40, CX
-	JNZ     outputs36
+	JNZ     outputs38
 	MOVQ    560(DI), CX
 	LEAQ    bounds<>+0(SB), AX
 	MOVLQSX (AX)(CX*4), DX
@@ -1855,11 +1871,11 @@ outputs36:
 	IMULQ 160(DI), CX
 	ADDQ  CX, AX
 
-lines37:
+lines39:
 	PREFETCHT1 (AX)
 	ADDQ       $0x40, AX
 	SUBQ       $0x40, CX
-	JG         lines37
+	JG         lines39
 	MOVQ       608(DI), AX
 	MOVQ       512(DI), CX
 	IMULQ      168(DI), AX
@@ -1873,18 +1889,18 @@ lines37:
 	IMULQ 168(DI), CX
 	ADDQ  CX, AX
 
-lines38:
+lines40:
 	PREFETCHT1 (AX)
 	ADDQ       $0x40, AX
 	SUBQ       $0x40, CX
-	JG         lines38
+	JG         lines40
 	TESTQ      DI, DI
 	RET
 
 // func opTile()
 // Requires: AVX, BMI, BMI2, CMOV
 TEXT ·opTile(SB), NOSPLIT|NOFRAME, $0
-next39:
+next41:
 	MOVQ    288(DI), AX
 	IMULQ   160(DI), AX
 	ADDQ    AX, 624(DI)
@@ -1899,7 +1915,7 @@ next39:
 	MOVQ    616(DI), CX
 	ADDQ    AX, 608(DI)
 	SUBQ    608(DI), CX
-	JLE     empty41
+	JLE     empty43
 	CMPQ    CX, AX
 	CMOVQGT AX, CX
 	MOVQ    CX, 664(DI)
@@ -1908,16 +1924,16 @@ next39:
 	MOVQ    608(DI), AX
 	ADDQ    288(DI), AX
 	CMPQ    AX, 616(DI)
-	JLT     notLast42
+	JLT     notLast44
 	CMPQ    344(DI), $0x00
-	JNE     notLast42
+	JNE     notLast44
 	MOVQ    112(DI), BX
 	MOVLQSX (BX), BX
 	CMPQ    BX, 352(DI)
-	JGE     notLast42
+	JGE     notLast44
 	LEAQ    bounds<>+0(SB), CX
 	CMPQ    BX, 376(DI)
-	JGE     another43
+	JGE     another45
 	SUBQ    368(DI), BX
 	XORL    DX, DX
 	MOVQ    BX, AX
@@ -1944,18 +1960,18 @@ next39:
 	ADDQ    CX, AX
 	ADDQ    96(DI), AX
 	MOVQ    AX, 720(DI)
-	JMP     notLast42
+	JMP     notLast44
 
-another43:
+another45:
 	// of the next tree: its last range
 	MOVQ    360(DI), DX
 	CMPQ    BX, 248(DX)
-	JGE     notLast42
+	JGE     notLast44
 	CMPQ    200(DX), $0x00
-	JNE     notLast42
+	JNE     notLast44
 	SUBQ    240(DX), BX
 	CMPQ    BX, 232(DI)
-	JGE     notLast42
+	JGE     notLast44
 	MOVQ    192(DX), AX
 	MOVLQSX -4(CX)(AX*4), AX
 	MOVQ    AX, CX
@@ -1972,7 +1988,7 @@ another43:
 	ADDQ    136(DX), AX
 	MOVQ    AX, 720(DI)
 
-notLast42:
+notLast44:
 	// which of the tile's cells each row sees
 	MOVQ  $-1, AX
 	MOVQ  $0x00000040, CX
@@ -1983,19 +1999,19 @@ notLast42:
 	// columns need no row's mask where all rows see all
 	MOVQ 608(DI), DX
 	CMPQ 552(DI), $0x00
-	JEQ  each44
+	JEQ  each46
 	CMPQ DX, 592(DI)
-	JLT  each44
+	JLT  each46
 	ADDQ 664(DI), DX
 	CMPQ DX, 600(DI)
-	JGT  each44
+	JGT  each46
 	MOVQ CX, 792(DI)
 	XORL DX, DX
 	MOVQ DX, 688(DI)
 	MOVQ DX, 680(DI)
-	JMP  decidedMasks45
+	JMP  decidedMasks47
 
-each44:
+each46:
 	MOVQ 520(DI), DX
 	MOVQ 440(DI), BX
 	MOVQ 528(DI), SI
@@ -2006,18 +2022,18 @@ each44:
 	XORL R10, R10
 	MOVQ $0x00000001, R11
 
-rows46:
+rows48:
 	MOVLQSX (DX), R13
 	MOVLQSX 4(DX), R14
 	SUBQ    608(DI), R14
-	JLE     blind47
+	JLE     blind49
 	CMPQ    R14, 664(DI)
 	CMOVQGT 664(DI), R14
 	XORL    R15, R15
 	SUBQ    608(DI), R13
 	CMOVQLT R15, R13
 	CMPQ    R13, R14
-	JGE     blind47
+	JGE     blind49
 	MOVQ    $0x00000040, R12
 	SUBQ    R14, R12
 	SHRXQ   R12, AX, R12
@@ -2027,20 +2043,20 @@ rows46:
 	// the row's own bits, from a multiple of 32 cells on
 	MOVLQSX 12(DX), R13
 	TESTQ   R13, R13
-	JZ      seen48
+	JZ      seen50
 	MOVLQSX 8(DX), R14
 	NEGQ    R14
 	ADDQ    608(DI), R14
-	JLT     seen48
+	JLT     seen50
 	TESTQ   R13, R13
-	JS      list49
+	JS      list51
 	SHRQ    $0x03, R14
 	LEAQ    (R14)(R13*4), R13
 	ADDQ    104(DI), R13
 	ANDL    (R13), R12
-	JMP     seen48
+	JMP     seen50
 
-list49:
+list51:
 	// the row's own list of cells, with negative numbers for places that it does not see
 	SUBQ      R13, R14
 	SHLQ      $0x02, R14
@@ -2065,13 +2081,13 @@ list49:
 	SUBQ      440(DI), R13
 	MOVL      R12, (BX)(R13*1)
 	TESTQ     R12, R12
-	JZ        blind47
+	JZ        blind49
 	ORQ       R11, R10
 
-blind47:
+blind49:
 	XORL R12, R12
 
-seen48:
+seen50:
 	MOVL R12, (BX)
 	ORQ  R12, R8
 	ANDQ R12, R9
@@ -2079,40 +2095,40 @@ seen48:
 	ADDQ $0x04, BX
 	SHLQ $0x01, R11
 	DECQ SI
-	JNZ  rows46
+	JNZ  rows48
 	MOVQ R10, 688(DI)
 	MOVQ R8, 792(DI)
 	ORQ  R8, R10
-	JZ   next39
+	JZ   next41
 	XORQ CX, R9
 	MOVQ R9, 680(DI)
 
-decidedMasks45:
+decidedMasks47:
 	// whether keys and values are read where they lie: not a part of a tile, as the texts read whole ones
 	MOVQ 40(DI), CX
 	MOVQ 464(DI), DX
 	MOVQ 472(DI), BX
 	MOVQ 664(DI), AX
 	CMPQ AX, 288(DI)
-	JNE  expanded50
+	JNE  expanded52
 	MOVQ 48(DI), AX
 	CMPQ AX, CX
-	JEQ  direct51
+	JEQ  direct53
 
 	// nor for several groups, which would each do the conversion, nor where cells are hidden
 	CMPQ 544(DI), $0x04
-	JGT  expanded50
+	JGT  expanded52
 	CMPQ 680(DI), $0x00
-	JNE  expanded50
+	JNE  expanded52
 	CMPQ 8(AX), $0x00
-	JEQ  expanded50
+	JEQ  expanded52
 
-direct51:
+direct53:
 	MOVQ AX, CX
 	MOVQ 624(DI), DX
 	MOVQ 632(DI), BX
 
-expanded50:
+expanded52:
 	MOVQ CX, 640(DI)
 	MOVQ DX, 648(DI)
 	MOVQ BX, 656(DI)
@@ -2139,82 +2155,146 @@ expanded50:
 	CMPQ    792(DI), CX
 	CMOVQEQ CX, AX
 	MOVQ    AX, 728(DI)
-	JMP     done40
+	JMP     done42
 
-empty41:
+empty43:
 	XORL CX, CX
 	MOVQ CX, 664(DI)
 
-done40:
+done42:
 	TESTQ DI, DI
 	RET
 
 // func opListed()
-// Requires: AVX, BMI, CMOV
+// Requires: AVX, AVX2, BMI, CMOV
 TEXT ·opListed(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   688(DI), AX
-	TZCNTQ AX, CX
-	BLSRQ  AX, AX
-	MOVQ   AX, 688(DI)
-	MOVQ   440(DI), AX
-	MOVQ   296(DI), DX
-	SHLQ   $0x02, DX
-	ADDQ   $0x3f, DX
-	ANDQ   $-64, DX
-	MOVQ   AX, BX
+	MOVQ   440(DI), DX
+	MOVQ   296(DI), CX
+	SHLQ   $0x02, CX
+	ADDQ   $0x3f, CX
+	ANDQ   $-64, CX
+	MOVQ   DX, BX
 	VXORPS Y0, Y0, Y0
-	TESTQ  DX, DX
-	JZ     cleared52
+	TESTQ  CX, CX
+	JZ     cleared54
 
-clear53:
+clear55:
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y0, 32(BX)
 	ADDQ    $0x40, BX
-	SUBQ    $0x40, DX
-	JNZ     clear53
+	SUBQ    $0x40, CX
+	JNZ     clear55
 
-cleared52:
-	MOVQ 448(DI), DX
-	MOVL (DX)(CX*4), DX
-	MOVL DX, (AX)(CX*4)
-	MOVQ DX, 704(DI)
+cleared54:
+	TZCNTQ  AX, CX
+	BLSRQ   AX, AX
+	MOVQ    448(DI), SI
+	MOVL    (SI)(CX*4), BX
+	MOVL    BX, (DX)(CX*4)
+	MOVQ    520(DI), R8
+	ADDQ    CX, R8
+	SHLQ    $0x04, R8
+	ADDQ    264(DI), R8
+	MOVQ    608(DI), R9
+	MOVLQSX 8(R8), R10
+	SUBQ    R10, R9
+	MOVLQSX 12(R8), R8
+	SUBQ    R8, R9
+	SHLQ    $0x02, R9
+	ADDQ    104(DI), R9
+	MOVQ    R9, 696(DI)
 
-	// its list
-	MOVQ    520(DI), AX
-	ADDQ    CX, AX
-	SHLQ    $0x04, AX
-	ADDQ    264(DI), AX
-	MOVQ    608(DI), DX
-	MOVLQSX 12(AX), BX
-	MOVLQSX 8(AX), AX
-	SUBQ    AX, DX
-	SUBQ    BX, DX
-	SHLQ    $0x02, DX
-	ADDQ    104(DI), DX
-	MOVQ    DX, 696(DI)
-	MOVQ    40(DI), AX
-	MOVQ    AX, 640(DI)
-	MOVQ    464(DI), AX
-	MOVQ    AX, 648(DI)
-	MOVQ    464(DI), AX
-	MOVQ    AX, 712(DI)
-	MOVQ    472(DI), AX
-	MOVQ    AX, 656(DI)
-	MOVQ    472(DI), AX
-	MOVQ    AX, 720(DI)
+	// others with the same cells in all places that one of them sees
+	VMOVDQU (R9), Y0
+	VMOVDQU 32(R9), Y1
+	VMOVDQU 64(R9), Y2
+	VMOVDQU 96(R9), Y3
+	MOVQ    CX, R8
+	XORL    R9, R9
 
-	// the groups: those with other vectors, too, which see nothing
-	MOVQ    240(DI), AX
-	IMULQ   CX, AX
-	MOVQ    AX, CX
-	ADDQ    240(DI), CX
-	ADDQ    $0x03, CX
-	ANDQ    $-4, CX
-	CMPQ    CX, 536(DI)
-	CMOVQGT 536(DI), CX
-	ANDQ    $-4, AX
-	SUBQ    AX, CX
-	MOVQ    CX, 728(DI)
+another58:
+	TESTQ     AX, AX
+	JZ        noOther56
+	TZCNTQ    AX, R10
+	BLSRQ     AX, AX
+	MOVQ      520(DI), R11
+	ADDQ      R10, R11
+	SHLQ      $0x04, R11
+	ADDQ      264(DI), R11
+	MOVQ      608(DI), R12
+	MOVLQSX   8(R11), R13
+	SUBQ      R13, R12
+	MOVLQSX   12(R11), R11
+	SUBQ      R11, R12
+	SHLQ      $0x02, R12
+	ADDQ      104(DI), R12
+	XORL      R11, R11
+	VPCMPEQD  (R12), Y0, Y4
+	VMOVMSKPS Y4, R13
+	SHLQ      $0x00, R13
+	ORQ       R13, R11
+	VPCMPEQD  32(R12), Y1, Y4
+	VMOVMSKPS Y4, R13
+	SHLQ      $0x08, R13
+	ORQ       R13, R11
+	VPCMPEQD  64(R12), Y2, Y4
+	VMOVMSKPS Y4, R13
+	SHLQ      $0x10, R13
+	ORQ       R13, R11
+	VPCMPEQD  96(R12), Y3, Y4
+	VMOVMSKPS Y4, R12
+	SHLQ      $0x18, R12
+	ORQ       R12, R11
+	MOVQ      BX, R12
+	MOVL      (SI)(R10*4), R13
+	ORQ       R13, R12
+	ANDNQ     R12, R11, R11
+	JZ        nextOther57
+	BTSQ      R10, R9
+	JMP       another58
+
+nextOther57:
+	MOVL R13, (DX)(R10*4)
+	MOVQ R12, BX
+	MOVQ R10, R8
+	JMP  another58
+
+noOther56:
+	MOVQ R9, 688(DI)
+	MOVQ BX, 704(DI)
+	MOVQ 40(DI), AX
+	MOVQ AX, 640(DI)
+	MOVQ 464(DI), AX
+	MOVQ AX, 648(DI)
+	MOVQ 464(DI), AX
+	MOVQ AX, 712(DI)
+	MOVQ 472(DI), AX
+	MOVQ AX, 656(DI)
+	MOVQ 472(DI), AX
+	MOVQ AX, 720(DI)
+	MOVQ 672(DI), AX
+	MOVQ AX, 680(DI)
+
+	// the groups or columns: those with other vectors, too, which see nothing
+	MOVQ  240(DI), AX
+	IMULQ CX, AX
+	INCQ  R8
+	IMULQ 240(DI), R8
+	MOVQ  $0x00000004, CX
+	CMPQ  552(DI), $0x00
+	JEQ   rounded59
+	MOVQ  $0x00000010, CX
+
+rounded59:
+	LEAQ    -1(R8)(CX*1), R8
+	NEGQ    CX
+	ANDQ    CX, R8
+	ANDQ    CX, AX
+	CMPQ    R8, 544(DI)
+	CMOVQGT 544(DI), R8
+	SUBQ    AX, R8
+	MOVQ    R8, 728(DI)
 	MOVQ    208(DI), CX
 	IMULQ   AX, CX
 	ADDQ    480(DI), CX
@@ -2298,7 +2378,7 @@ TEXT ·opFold(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  568(DI), AX
 	MOVQ  496(DI), CX
 	CMPQ  560(DI), $0x00
-	JNE   add54
+	JNE   add60
 	MOVQ  568(DI), AX
 	MOVQ  496(DI), CX
 	MOVQ  328(DI), DX
@@ -2309,7 +2389,7 @@ TEXT ·opFold(SB), NOSPLIT|NOFRAME, $0
 	IMULQ 216(DI), BX
 	ADDQ  BX, DX
 
-whole56:
+whole62:
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS Y0, (CX)
@@ -2317,10 +2397,10 @@ whole56:
 	ADDQ    $0x40, AX
 	ADDQ    $0x40, CX
 	SUBQ    $0x40, DX
-	JG      whole56
-	JMP     done55
+	JG      whole62
+	JMP     done61
 
-add54:
+add60:
 	MOVQ 328(DI), BX
 	MOVQ BX, DX
 	SHLQ $0x03, DX
@@ -2330,7 +2410,7 @@ add54:
 	LEAQ (CX)(DX*1), R8
 	MOVQ 536(DI), DX
 
-vectors57:
+vectors63:
 	VBROADCASTSS (CX), Y0
 	VBROADCASTSS (AX), Y1
 	VMAXPS       Y1, Y0, Y2
@@ -2376,7 +2456,7 @@ vectors57:
 	VMOVSS       X3, (CX)(BX*4)
 	MOVQ         216(DI), R9
 
-values58:
+values64:
 	VMULPS      (SI), Y1, Y2
 	VMOVUPS     (R8), Y3
 	VFMADD213PS Y2, Y0, Y3
@@ -2388,13 +2468,13 @@ values58:
 	ADDQ        $0x40, SI
 	ADDQ        $0x40, R8
 	SUBQ        $0x40, R9
-	JNZ         values58
+	JNZ         values64
 	ADDQ        $0x04, AX
 	ADDQ        $0x04, CX
 	DECQ        DX
-	JNZ         vectors57
+	JNZ         vectors63
 
-done55:
+done61:
 	TESTQ DI, DI
 	RET
 
@@ -2422,19 +2502,19 @@ TEXT ·opOutput(SB), NOSPLIT|NOFRAME, $0
 	ADDQ  BX, SI
 	MOVQ  528(DI), BX
 
-rows59:
+rows65:
 	MOVQ  240(DI), R9
 	MOVQ  512(DI), R10
 	IMULQ R9, R10
 	SHLQ  $0x02, R10
 	ADDQ  120(DI), R10
 
-vectors60:
+vectors66:
 	VBROADCASTSS (AX)(CX*4), Y0
 	VBROADCASTSS (AX), Y1
 	VMOVUPS      one<>+0(SB), Y2
 	CMPQ         120(DI), $0x00
-	JEQ          noSink61
+	JEQ          noSink67
 
 	// the sink
 	VBROADCASTSS (R10), Y3
@@ -2479,7 +2559,7 @@ vectors60:
 	VANDPS       Y6, Y5, Y3
 	VFMADD213PS  Y3, Y2, Y0
 
-noSink61:
+noSink67:
 	// 1/l, times what the sink leaves of it, and 0 where there is no weight
 	VXORPS Y3, Y3, Y3
 	VCMPPS $0x04, Y3, Y0, Y3
@@ -2511,7 +2591,7 @@ noSink61:
 	VMOVSS      X4, (R8)
 	MOVQ        216(DI), R11
 
-values62:
+values68:
 	VMULPS  (DX), Y2, Y0
 	VMOVUPS Y0, (SI)
 	VMULPS  32(DX), Y2, Y0
@@ -2519,12 +2599,12 @@ values62:
 	ADDQ    $0x40, DX
 	ADDQ    $0x40, SI
 	SUBQ    $0x40, R11
-	JNZ     values62
+	JNZ     values68
 	ADDQ    $0x04, R8
 	ADDQ    $0x04, AX
 	ADDQ    $0x04, R10
 	DECQ    R9
-	JNZ     vectors60
+	JNZ     vectors66
 
 	// the next row
 	MOVQ  224(DI), R9
@@ -2533,7 +2613,7 @@ values62:
 	IMULQ 216(DI), R9
 	ADDQ  R9, SI
 	DECQ  BX
-	JNZ   rows59
+	JNZ   rows65
 	TESTQ DI, DI
 	RET
 
@@ -2550,20 +2630,20 @@ TEXT ·opColumnQueries(SB), NOSPLIT|NOFRAME, $0
 	ADDQ   480(DI), AX
 	VXORPS Y0, Y0, Y0
 	TESTQ  CX, CX
-	JZ     cleared63
+	JZ     cleared69
 
-clear64:
+clear70:
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y0, 32(AX)
 	ADDQ    $0x40, AX
 	SUBQ    $0x40, CX
-	JNZ     clear64
+	JNZ     clear70
 
-cleared63:
+cleared69:
 	MOVQ 480(DI), AX
 	MOVQ 544(DI), CX
 
-columns65:
+columns71:
 	LEAQ (DX)(DX*2), BX
 	LEAQ (DX)(DX*4), SI
 	LEAQ (DX)(BX*2), R8
@@ -2572,7 +2652,7 @@ columns65:
 	MOVQ DX, R11
 	MOVQ R9, R12
 
-dims66:
+dims72:
 	VMOVUPS    (R10), Y0
 	VMOVUPS    (R10)(DX*1), Y1
 	VMOVUPS    (R10)(DX*2), Y2
@@ -2616,12 +2696,12 @@ dims66:
 	ADDQ       $0x20, R10
 	ADDQ       $0x00000200, R12
 	SUBQ       $0x20, R11
-	JNZ        dims66
+	JNZ        dims72
 	MOVQ       AX, R10
 	MOVQ       DX, R11
 	LEAQ       (AX)(DX*8), R10
 
-dims67:
+dims73:
 	VMOVUPS    (R10), Y0
 	VMOVUPS    (R10)(DX*1), Y1
 	VMOVUPS    (R10)(DX*2), Y2
@@ -2665,12 +2745,12 @@ dims67:
 	ADDQ       $0x20, R10
 	ADDQ       $0x00000200, R9
 	SUBQ       $0x20, R11
-	JNZ        dims67
+	JNZ        dims73
 	MOVQ       DX, BX
 	MOVQ       464(DI), SI
 	SHLQ       $0x04, BX
 
-back68:
+back74:
 	VMOVUPS (SI), Y0
 	VMOVUPS Y0, (AX)
 	VMOVUPS 32(SI), Y0
@@ -2678,9 +2758,9 @@ back68:
 	ADDQ    $0x40, SI
 	ADDQ    $0x40, AX
 	SUBQ    $0x40, BX
-	JNZ     back68
+	JNZ     back74
 	SUBQ    $0x10, CX
-	JNZ     columns65
+	JNZ     columns71
 	TESTQ   DI, DI
 	RET
 
@@ -2690,13 +2770,13 @@ TEXT ·opColumn(SB), NOSPLIT|NOFRAME, $0
 	XORL  AX, AX
 	MOVQ  AX, 800(DI)
 	CMPQ  680(DI), $0x00
-	JNE   some69
+	JNE   some75
 	MOVQ  672(DI), AX
 	MOVQ  AX, 792(DI)
 	TESTQ DI, DI
 	RET
 
-some69:
+some75:
 	MOVQ         768(DI), AX
 	MOVQ         440(DI), CX
 	VPBROADCASTD 672(DI), Y0
@@ -2745,7 +2825,7 @@ TEXT ·opNextColumn(SB), NOSPLIT|NOFRAME, $0
 // Requires: AVX, AVX2, AVX512F, FMA3
 TEXT ·opFoldColumns(SB), NOSPLIT|NOFRAME, $0
 	CMPQ  560(DI), $0x00
-	JNE   add70
+	JNE   add76
 	MOVQ  568(DI), AX
 	MOVQ  496(DI), CX
 	MOVQ  328(DI), DX
@@ -2756,7 +2836,7 @@ TEXT ·opFoldColumns(SB), NOSPLIT|NOFRAME, $0
 	IMULQ 216(DI), BX
 	ADDQ  BX, DX
 
-whole72:
+whole78:
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS Y0, (CX)
@@ -2764,10 +2844,10 @@ whole72:
 	ADDQ    $0x40, AX
 	ADDQ    $0x40, CX
 	SUBQ    $0x40, DX
-	JG      whole72
-	JMP     done71
+	JG      whole78
+	JMP     done77
 
-add70:
+add76:
 	MOVQ 568(DI), AX
 	MOVQ 496(DI), CX
 	MOVQ 328(DI), DX
@@ -2783,7 +2863,7 @@ add70:
 	ADDQ 496(DI), SI
 	MOVQ 544(DI), R8
 
-columns73:
+columns79:
 	VMOVUPS     (CX), Y0
 	VMOVUPS     (AX), Y1
 	VMAXPS      Y1, Y0, Y2
@@ -2878,7 +2958,7 @@ columns73:
 	VMOVUPS     1088(DI), Z1
 	MOVQ        216(DI), R9
 
-values74:
+values80:
 	VMOVUPS     (SI), Z3
 	VMULPS      (BX), Z1, Z2
 	VFMADD213PS Z2, Z0, Z3
@@ -2898,13 +2978,13 @@ values74:
 	ADDQ        $0x00000100, BX
 	ADDQ        $0x00000100, SI
 	SUBQ        $0x10, R9
-	JNZ         values74
+	JNZ         values80
 	ADDQ        $0x40, AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x10, R8
-	JNZ         columns73
+	JNZ         columns79
 
-done71:
+done77:
 	TESTQ DI, DI
 	RET
 
@@ -2921,7 +3001,7 @@ TEXT ·opColumnOutputs(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 760(DI), CX
 	MOVQ 544(DI), DX
 
-columns75:
+columns81:
 	LEAQ (AX)(AX*2), BX
 	LEAQ (AX)(AX*4), SI
 	LEAQ (AX)(BX*2), R8
@@ -2929,7 +3009,7 @@ columns75:
 	MOVQ AX, R10
 	MOVQ 472(DI), R11
 
-dims76:
+dims82:
 	VMOVUPS    (R9), Y0
 	VMOVUPS    64(R9), Y1
 	VMOVUPS    128(R9), Y2
@@ -2973,13 +3053,13 @@ dims76:
 	ADDQ       $0x00000200, R9
 	ADDQ       $0x20, R11
 	SUBQ       $0x20, R10
-	JNZ        dims76
+	JNZ        dims82
 	MOVQ       CX, R9
 	MOVQ       AX, R10
 	MOVQ       472(DI), R11
 	LEAQ       (R11)(AX*8), R11
 
-dims77:
+dims83:
 	VMOVUPS    32(R9), Y0
 	VMOVUPS    96(R9), Y1
 	VMOVUPS    160(R9), Y2
@@ -3023,12 +3103,12 @@ dims77:
 	ADDQ       $0x00000200, R9
 	ADDQ       $0x20, R11
 	SUBQ       $0x20, R10
-	JNZ        dims77
+	JNZ        dims83
 	MOVQ       AX, BX
 	MOVQ       472(DI), SI
 	SHLQ       $0x04, BX
 
-back78:
+back84:
 	VMOVUPS (SI), Y0
 	VMOVUPS Y0, (CX)
 	VMOVUPS 32(SI), Y0
@@ -3036,9 +3116,9 @@ back78:
 	ADDQ    $0x40, SI
 	ADDQ    $0x40, CX
 	SUBQ    $0x40, BX
-	JNZ     back78
+	JNZ     back84
 	SUBQ    $0x10, DX
-	JNZ     columns75
+	JNZ     columns81
 	TESTQ   DI, DI
 	RET
 
@@ -3052,14 +3132,14 @@ TEXT ·opSoftmax1AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  AX, 776(DI)
 	MOVL  280(DI), AX
 	TESTL AX, AX
-	JZ    noCap79
+	JZ    noCap85
 
 	// soft cap
 	VBROADCASTSS 280(DI), Y0
 	MOVQ         424(DI), AX
 	MOVQ         776(DI), CX
 
-vecs80:
+vecs86:
 	VMOVUPS     tanhHigh<>+0(SB), Y1
 	VMOVUPS     one<>+0(SB), Y2
 	VMOVUPS     two<>+0(SB), Y3
@@ -3088,11 +3168,11 @@ vecs80:
 	VMOVUPS     Y1, (AX)
 	ADDQ        $0x20, AX
 	DECQ        CX
-	JNZ         vecs80
+	JNZ         vecs86
 
-noCap79:
+noCap85:
 	CMPQ 800(DI), $0x00
-	JEQ  allSeen81
+	JEQ  allSeen87
 
 	// cells that some do not see: the mask's bit of each is shifted to the sign
 	VBROADCASTSS 808(DI), Y0
@@ -3102,16 +3182,16 @@ noCap79:
 	MOVQ         424(DI), AX
 	MOVQ         776(DI), CX
 
-vecs82:
+vecs88:
 	VPSLLVD   Y1, Y0, Y4
 	VBLENDVPS Y4, (AX), Y3, Y4
 	VMOVUPS   Y4, (AX)
 	VPSUBD    Y2, Y1, Y1
 	ADDQ      $0x20, AX
 	DECQ      CX
-	JNZ       vecs82
+	JNZ       vecs88
 
-allSeen81:
+allSeen87:
 	// behind the last cell
 	MOVQ    664(DI), AX
 	MOVQ    424(DI), CX
@@ -3126,11 +3206,11 @@ allSeen81:
 	MOVQ         424(DI), CX
 	MOVQ         776(DI), DX
 
-vecs83:
+vecs89:
 	VMAXPS      (CX), Y1, Y1
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         vecs83
+	JNZ         vecs89
 	VPERM2F128  $0x01, Y1, Y1, Y2
 	VMAXPS      Y2, Y1, Y1
 	VSHUFPS     $0x4e, Y1, Y1, Y2
@@ -3161,7 +3241,7 @@ vecs83:
 	MOVQ 424(DI), AX
 	MOVQ 776(DI), CX
 
-vecs84:
+vecs90:
 	VMOVUPS     (AX), Y2
 	VSUBPS      Y1, Y2, Y2
 	VMOVUPS     expLow<>+0(SB), Y3
@@ -3183,21 +3263,21 @@ vecs84:
 	VMOVUPS     Y2, (AX)
 	ADDQ        $0x20, AX
 	DECQ        CX
-	JNZ         vecs84
+	JNZ         vecs90
 
 	// sums
 	VXORPS Y1, Y1, Y1
 	MOVQ   424(DI), AX
 	MOVQ   776(DI), CX
 
-sums85:
+sums91:
 	VADDPS      (AX), X1, X1
 	VADDPS      16(AX), X1, X1
 	VADDPS      32(AX), X1, X1
 	VADDPS      48(AX), X1, X1
 	ADDQ        $0x40, AX
 	SUBQ        $0x02, CX
-	JNZ         sums85
+	JNZ         sums91
 	VSHUFPS     $0x4e, X1, X1, X2
 	VADDPS      X2, X1, X1
 	VSHUFPS     $0xb1, X1, X1, X2
@@ -3215,10 +3295,10 @@ TEXT ·opSeenValues1AVX2(SB), NOSPLIT|NOFRAME, $0
 	XORL AX, AX
 	MOVQ 760(DI), CX
 
-vector86:
+vector92:
 	MOVL  808(DI)(AX*4), DX
 	TESTQ DX, DX
-	JZ    blind87
+	JZ    blind93
 	MOVQ  424(DI), BX
 	LEAQ  (BX)(AX*4), BX
 	MOVQ  656(DI), SI
@@ -3226,9 +3306,9 @@ vector86:
 	MOVQ  200(DI), R9
 	MOVQ  216(DI), R10
 
-panel88:
+panel94:
 	CMPQ         R9, $0x40
-	JLT          narrower89
+	JLT          narrower95
 	VBROADCASTSS 1024(DI)(AX*4), Y0
 	VMULPS       (R8), Y0, Y1
 	VMULPS       32(R8), Y0, Y2
@@ -3240,7 +3320,7 @@ panel88:
 	VMULPS       224(R8), Y0, Y0
 	MOVQ         DX, R11
 
-seen90:
+seen96:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -3255,7 +3335,7 @@ seen90:
 	VFMADD231PS  192(SI)(R13*1), Y8, Y7
 	VFMADD231PS  224(SI)(R13*1), Y8, Y0
 	TESTQ        R11, R11
-	JNZ          seen90
+	JNZ          seen96
 	VMOVUPS      Y1, (R8)
 	VMOVUPS      Y2, 32(R8)
 	VMOVUPS      Y3, 64(R8)
@@ -3267,18 +3347,18 @@ seen90:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x40, R9
-	JMP          panel88
+	JMP          panel94
 
-narrower89:
-panel91:
+narrower95:
+panel97:
 	CMPQ         R9, $0x10
-	JLT          narrower92
+	JLT          narrower98
 	VBROADCASTSS 1024(DI)(AX*4), Y0
 	VMULPS       (R8), Y0, Y1
 	VMULPS       32(R8), Y0, Y0
 	MOVQ         DX, R11
 
-seen93:
+seen99:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -3287,20 +3367,20 @@ seen93:
 	VFMADD231PS  (SI)(R13*1), Y2, Y1
 	VFMADD231PS  32(SI)(R13*1), Y2, Y0
 	TESTQ        R11, R11
-	JNZ          seen93
+	JNZ          seen99
 	VMOVUPS      Y1, (R8)
 	VMOVUPS      Y0, 32(R8)
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, R8
 	SUBQ         $0x10, R9
-	JMP          panel91
+	JMP          panel97
 
-narrower92:
-blind87:
+narrower98:
+blind93:
 	ADDQ  216(DI), CX
 	INCQ  AX
 	CMPQ  AX, 784(DI)
-	JLT   vector86
+	JLT   vector92
 	TESTQ DI, DI
 	RET
 
@@ -3315,14 +3395,14 @@ TEXT ·opSoftmax2AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  AX, 776(DI)
 	MOVL  280(DI), AX
 	TESTL AX, AX
-	JZ    noCap94
+	JZ    noCap100
 
 	// soft cap
 	VBROADCASTSS 280(DI), Y0
 	MOVQ         424(DI), AX
 	MOVQ         776(DI), CX
 
-vecs95:
+vecs101:
 	VMOVUPS     tanhHigh<>+0(SB), Y1
 	VMOVUPS     one<>+0(SB), Y2
 	VMOVUPS     two<>+0(SB), Y3
@@ -3351,11 +3431,11 @@ vecs95:
 	VMOVUPS     Y1, (AX)
 	ADDQ        $0x20, AX
 	DECQ        CX
-	JNZ         vecs95
+	JNZ         vecs101
 
-noCap94:
+noCap100:
 	CMPQ 800(DI), $0x00
-	JEQ  allSeen96
+	JEQ  allSeen102
 
 	// cells that some do not see: the mask's bit of each is shifted to the sign
 	VBROADCASTSD 808(DI), Y0
@@ -3365,16 +3445,16 @@ noCap94:
 	MOVQ         424(DI), AX
 	MOVQ         776(DI), CX
 
-vecs97:
+vecs103:
 	VPSLLVD   Y1, Y0, Y4
 	VBLENDVPS Y4, (AX), Y3, Y4
 	VMOVUPS   Y4, (AX)
 	VPSUBD    Y2, Y1, Y1
 	ADDQ      $0x20, AX
 	DECQ      CX
-	JNZ       vecs97
+	JNZ       vecs103
 
-allSeen96:
+allSeen102:
 	// behind the last cell
 	MOVQ    664(DI), AX
 	MOVQ    424(DI), CX
@@ -3390,11 +3470,11 @@ allSeen96:
 	MOVQ         424(DI), CX
 	MOVQ         776(DI), DX
 
-vecs98:
+vecs104:
 	VMAXPS      (CX), Y1, Y1
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         vecs98
+	JNZ         vecs104
 	VPERM2F128  $0x01, Y1, Y1, Y2
 	VMAXPS      Y2, Y1, Y1
 	VSHUFPS     $0x4e, Y1, Y1, Y2
@@ -3423,7 +3503,7 @@ vecs98:
 	MOVQ 424(DI), AX
 	MOVQ 776(DI), CX
 
-vecs99:
+vecs105:
 	VMOVUPS     (AX), Y2
 	VSUBPS      Y1, Y2, Y2
 	VMOVUPS     expLow<>+0(SB), Y3
@@ -3445,19 +3525,19 @@ vecs99:
 	VMOVUPS     Y2, (AX)
 	ADDQ        $0x20, AX
 	DECQ        CX
-	JNZ         vecs99
+	JNZ         vecs105
 
 	// sums
 	VXORPS Y1, Y1, Y1
 	MOVQ   424(DI), AX
 	MOVQ   776(DI), CX
 
-sums100:
+sums106:
 	VADDPS       (AX), Y1, Y1
 	VADDPS       32(AX), Y1, Y1
 	ADDQ         $0x40, AX
 	SUBQ         $0x02, CX
-	JNZ          sums100
+	JNZ          sums106
 	VEXTRACTF128 $0x01, Y1, X2
 	VADDPS       X2, X1, X1
 	VSHUFPS      $0x4e, X1, X1, X2
@@ -3475,10 +3555,10 @@ TEXT ·opSeenValues2AVX2(SB), NOSPLIT|NOFRAME, $0
 	XORL AX, AX
 	MOVQ 760(DI), CX
 
-vector101:
+vector107:
 	MOVL  808(DI)(AX*4), DX
 	TESTQ DX, DX
-	JZ    blind102
+	JZ    blind108
 	MOVQ  424(DI), BX
 	LEAQ  (BX)(AX*4), BX
 	MOVQ  656(DI), SI
@@ -3486,9 +3566,9 @@ vector101:
 	MOVQ  200(DI), R9
 	MOVQ  216(DI), R10
 
-panel103:
+panel109:
 	CMPQ         R9, $0x40
-	JLT          narrower104
+	JLT          narrower110
 	VBROADCASTSS 1024(DI)(AX*4), Y0
 	VMULPS       (R8), Y0, Y1
 	VMULPS       32(R8), Y0, Y2
@@ -3500,7 +3580,7 @@ panel103:
 	VMULPS       224(R8), Y0, Y0
 	MOVQ         DX, R11
 
-seen105:
+seen111:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -3515,7 +3595,7 @@ seen105:
 	VFMADD231PS  192(SI)(R13*1), Y8, Y7
 	VFMADD231PS  224(SI)(R13*1), Y8, Y0
 	TESTQ        R11, R11
-	JNZ          seen105
+	JNZ          seen111
 	VMOVUPS      Y1, (R8)
 	VMOVUPS      Y2, 32(R8)
 	VMOVUPS      Y3, 64(R8)
@@ -3527,18 +3607,18 @@ seen105:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x40, R9
-	JMP          panel103
+	JMP          panel109
 
-narrower104:
-panel106:
+narrower110:
+panel112:
 	CMPQ         R9, $0x10
-	JLT          narrower107
+	JLT          narrower113
 	VBROADCASTSS 1024(DI)(AX*4), Y0
 	VMULPS       (R8), Y0, Y1
 	VMULPS       32(R8), Y0, Y0
 	MOVQ         DX, R11
 
-seen108:
+seen114:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -3547,20 +3627,20 @@ seen108:
 	VFMADD231PS  (SI)(R13*1), Y2, Y1
 	VFMADD231PS  32(SI)(R13*1), Y2, Y0
 	TESTQ        R11, R11
-	JNZ          seen108
+	JNZ          seen114
 	VMOVUPS      Y1, (R8)
 	VMOVUPS      Y0, 32(R8)
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, R8
 	SUBQ         $0x10, R9
-	JMP          panel106
+	JMP          panel112
 
-narrower107:
-blind102:
+narrower113:
+blind108:
 	ADDQ  216(DI), CX
 	INCQ  AX
 	CMPQ  AX, 784(DI)
-	JLT   vector101
+	JLT   vector107
 	TESTQ DI, DI
 	RET
 
@@ -3575,14 +3655,14 @@ TEXT ·opSoftmax4AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  AX, 776(DI)
 	MOVL  280(DI), AX
 	TESTL AX, AX
-	JZ    noCap109
+	JZ    noCap115
 
 	// soft cap
 	VBROADCASTSS 280(DI), Y0
 	MOVQ         424(DI), AX
 	MOVQ         776(DI), CX
 
-vecs110:
+vecs116:
 	VMOVUPS     tanhHigh<>+0(SB), Y1
 	VMOVUPS     one<>+0(SB), Y2
 	VMOVUPS     two<>+0(SB), Y3
@@ -3611,11 +3691,11 @@ vecs110:
 	VMOVUPS     Y1, (AX)
 	ADDQ        $0x20, AX
 	DECQ        CX
-	JNZ         vecs110
+	JNZ         vecs116
 
-noCap109:
+noCap115:
 	CMPQ 800(DI), $0x00
-	JEQ  allSeen111
+	JEQ  allSeen117
 
 	// cells that some do not see: the mask's bit of each is shifted to the sign
 	VBROADCASTF128 808(DI), Y0
@@ -3625,16 +3705,16 @@ noCap109:
 	MOVQ           424(DI), AX
 	MOVQ           776(DI), CX
 
-vecs112:
+vecs118:
 	VPSLLVD   Y1, Y0, Y4
 	VBLENDVPS Y4, (AX), Y3, Y4
 	VMOVUPS   Y4, (AX)
 	VPSUBD    Y2, Y1, Y1
 	ADDQ      $0x20, AX
 	DECQ      CX
-	JNZ       vecs112
+	JNZ       vecs118
 
-allSeen111:
+allSeen117:
 	// behind the last cell
 	MOVQ    664(DI), AX
 	MOVQ    424(DI), CX
@@ -3650,11 +3730,11 @@ allSeen111:
 	MOVQ           424(DI), CX
 	MOVQ           776(DI), DX
 
-vecs113:
+vecs119:
 	VMAXPS      (CX), Y1, Y1
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         vecs113
+	JNZ         vecs119
 	VPERM2F128  $0x01, Y1, Y1, Y2
 	VMAXPS      Y2, Y1, Y1
 	VMOVUPS     X1, (AX)
@@ -3681,7 +3761,7 @@ vecs113:
 	MOVQ 424(DI), AX
 	MOVQ 776(DI), CX
 
-vecs114:
+vecs120:
 	VMOVUPS     (AX), Y2
 	VSUBPS      Y1, Y2, Y2
 	VMOVUPS     expLow<>+0(SB), Y3
@@ -3703,7 +3783,7 @@ vecs114:
 	VMOVUPS     Y2, (AX)
 	ADDQ        $0x20, AX
 	DECQ        CX
-	JNZ         vecs114
+	JNZ         vecs120
 
 	// sums
 	VXORPS Y1, Y1, Y1
@@ -3711,12 +3791,12 @@ vecs114:
 	MOVQ   424(DI), AX
 	MOVQ   776(DI), CX
 
-sums115:
+sums121:
 	VADDPS       (AX), Y1, Y1
 	VADDPS       32(AX), Y2, Y2
 	ADDQ         $0x40, AX
 	SUBQ         $0x02, CX
-	JNZ          sums115
+	JNZ          sums121
 	VADDPS       Y2, Y1, Y1
 	VEXTRACTF128 $0x01, Y1, X2
 	VADDPS       X2, X1, X1
@@ -3733,10 +3813,10 @@ TEXT ·opSeenValues4AVX2(SB), NOSPLIT|NOFRAME, $0
 	XORL AX, AX
 	MOVQ 760(DI), CX
 
-vector116:
+vector122:
 	MOVL  808(DI)(AX*4), DX
 	TESTQ DX, DX
-	JZ    blind117
+	JZ    blind123
 	MOVQ  424(DI), BX
 	LEAQ  (BX)(AX*4), BX
 	MOVQ  656(DI), SI
@@ -3744,9 +3824,9 @@ vector116:
 	MOVQ  200(DI), R9
 	MOVQ  216(DI), R10
 
-panel118:
+panel124:
 	CMPQ         R9, $0x40
-	JLT          narrower119
+	JLT          narrower125
 	VBROADCASTSS 1024(DI)(AX*4), Y0
 	VMULPS       (R8), Y0, Y1
 	VMULPS       32(R8), Y0, Y2
@@ -3758,7 +3838,7 @@ panel118:
 	VMULPS       224(R8), Y0, Y0
 	MOVQ         DX, R11
 
-seen120:
+seen126:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -3774,7 +3854,7 @@ seen120:
 	VFMADD231PS  192(SI)(R13*1), Y8, Y7
 	VFMADD231PS  224(SI)(R13*1), Y8, Y0
 	TESTQ        R11, R11
-	JNZ          seen120
+	JNZ          seen126
 	VMOVUPS      Y1, (R8)
 	VMOVUPS      Y2, 32(R8)
 	VMOVUPS      Y3, 64(R8)
@@ -3786,18 +3866,18 @@ seen120:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x40, R9
-	JMP          panel118
+	JMP          panel124
 
-narrower119:
-panel121:
+narrower125:
+panel127:
 	CMPQ         R9, $0x10
-	JLT          narrower122
+	JLT          narrower128
 	VBROADCASTSS 1024(DI)(AX*4), Y0
 	VMULPS       (R8), Y0, Y1
 	VMULPS       32(R8), Y0, Y0
 	MOVQ         DX, R11
 
-seen123:
+seen129:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -3807,20 +3887,20 @@ seen123:
 	VFMADD231PS  (SI)(R13*1), Y2, Y1
 	VFMADD231PS  32(SI)(R13*1), Y2, Y0
 	TESTQ        R11, R11
-	JNZ          seen123
+	JNZ          seen129
 	VMOVUPS      Y1, (R8)
 	VMOVUPS      Y0, 32(R8)
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, R8
 	SUBQ         $0x10, R9
-	JMP          panel121
+	JMP          panel127
 
-narrower122:
-blind117:
+narrower128:
+blind123:
 	ADDQ  216(DI), CX
 	INCQ  AX
 	CMPQ  AX, 784(DI)
-	JLT   vector116
+	JLT   vector122
 	TESTQ DI, DI
 	RET
 
@@ -3836,9 +3916,9 @@ TEXT ·opExpandF32AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    CX, 648(DI)
 	IMULQ   192(DI), BX
 
-loop124:
+loop130:
 	SUBQ       $0x20, BX
-	JLT        rest125
+	JLT        rest131
 	PREFETCHT1 (DX)
 	PREFETCHT1 64(DX)
 	ADDQ       $0x00000080, DX
@@ -3852,17 +3932,17 @@ loop124:
 	VMOVUPS    Y0, 96(CX)
 	ADDQ       $0x00000080, AX
 	ADDQ       $0x00000080, CX
-	JMP        loop124
+	JMP        loop130
 
-rest125:
+rest131:
 	CMPQ    BX, $-16
-	JNE     done126
+	JNE     done132
 	VMOVUPS (AX), Y0
 	VMOVUPS Y0, (CX)
 	VMOVUPS 32(AX), Y0
 	VMOVUPS Y0, 32(CX)
 
-done126:
+done132:
 	MOVQ    632(DI), AX
 	MOVQ    472(DI), CX
 	MOVQ    472(DI), DX
@@ -3872,9 +3952,9 @@ done126:
 	MOVQ    CX, 656(DI)
 	IMULQ   200(DI), BX
 
-loop127:
+loop133:
 	SUBQ       $0x20, BX
-	JLT        rest128
+	JLT        rest134
 	PREFETCHT1 (DX)
 	PREFETCHT1 64(DX)
 	ADDQ       $0x00000080, DX
@@ -3888,17 +3968,17 @@ loop127:
 	VMOVUPS    Y0, 96(CX)
 	ADDQ       $0x00000080, AX
 	ADDQ       $0x00000080, CX
-	JMP        loop127
+	JMP        loop133
 
-rest128:
+rest134:
 	CMPQ    BX, $-16
-	JNE     done129
+	JNE     done135
 	VMOVUPS (AX), Y0
 	VMOVUPS Y0, (CX)
 	VMOVUPS 32(AX), Y0
 	VMOVUPS Y0, 32(CX)
 
-done129:
+done135:
 	TESTQ DI, DI
 	RET
 
@@ -3914,7 +3994,7 @@ TEXT ·opGatherF32AVX2(SB), NOSPLIT|NOFRAME, $0
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed130:
+listed136:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -3928,9 +4008,9 @@ listed130:
 	IMULQ   SI, R8
 	ADDQ    464(DI), R8
 
-loop131:
+loop137:
 	SUBQ       $0x20, R11
-	JLT        rest132
+	JLT        rest138
 	PREFETCHT1 (R10)
 	PREFETCHT1 64(R10)
 	ADDQ       $0x00000080, R10
@@ -3944,19 +4024,19 @@ loop131:
 	VMOVUPS    Y0, 96(R8)
 	ADDQ       $0x00000080, R9
 	ADDQ       $0x00000080, R8
-	JMP        loop131
+	JMP        loop137
 
-rest132:
+rest138:
 	CMPQ    R11, $-16
-	JNE     done133
+	JNE     done139
 	VMOVUPS (R9), Y0
 	VMOVUPS Y0, (R8)
 	VMOVUPS 32(R9), Y0
 	VMOVUPS Y0, 32(R8)
 
-done133:
+done139:
 	TESTQ DX, DX
-	JNZ   listed130
+	JNZ   listed136
 	MOVQ  512(DI), AX
 	MOVQ  696(DI), CX
 	MOVQ  704(DI), DX
@@ -3966,7 +4046,7 @@ done133:
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed134:
+listed140:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -3980,9 +4060,9 @@ listed134:
 	IMULQ   SI, R8
 	ADDQ    472(DI), R8
 
-loop135:
+loop141:
 	SUBQ       $0x20, R11
-	JLT        rest136
+	JLT        rest142
 	PREFETCHT1 (R10)
 	PREFETCHT1 64(R10)
 	ADDQ       $0x00000080, R10
@@ -3996,19 +4076,19 @@ loop135:
 	VMOVUPS    Y0, 96(R8)
 	ADDQ       $0x00000080, R9
 	ADDQ       $0x00000080, R8
-	JMP        loop135
+	JMP        loop141
 
-rest136:
+rest142:
 	CMPQ    R11, $-16
-	JNE     done137
+	JNE     done143
 	VMOVUPS (R9), Y0
 	VMOVUPS Y0, (R8)
 	VMOVUPS 32(R9), Y0
 	VMOVUPS Y0, 32(R8)
 
-done137:
+done143:
 	TESTQ DX, DX
-	JNZ   listed134
+	JNZ   listed140
 	TESTQ DI, DI
 	RET
 
@@ -4026,7 +4106,7 @@ TEXT ·opScores1F32AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   176(DI), R11
 	IMUL3Q $0x08, R11, R11
 
-cells138:
+cells144:
 	MOVQ   AX, R12
 	MOVQ   736(DI), R13
 	MOVQ   192(DI), R14
@@ -4039,7 +4119,7 @@ cells138:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims139:
+dims145:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -4070,7 +4150,7 @@ dims139:
 	ADDQ        $0x40, R12
 	ADDQ        $0x40, R13
 	SUBQ        $0x10, R14
-	JNZ         dims139
+	JNZ         dims145
 	VPERM2F128  $0x21, Y4, Y0, Y8
 	VBLENDPS    $0xf0, Y4, Y0, Y0
 	VADDPS      Y8, Y0, Y0
@@ -4094,7 +4174,7 @@ dims139:
 	LEAQ        (AX)(SI*8), AX
 	ADDQ        $0x20, CX
 	SUBQ        $0x08, DX
-	JG          cells138
+	JG          cells144
 	TESTQ       DI, DI
 	RET
 
@@ -4110,9 +4190,9 @@ TEXT ·opValues1F32AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 168(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel140:
+panel146:
 	CMPQ         DX, $0x40
-	JLT          narrower141
+	JLT          narrower147
 	VBROADCASTSS 1024(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
@@ -4127,7 +4207,7 @@ panel140:
 	MOVQ         664(DI), R11
 	MOVQ         BX, R12
 
-cells142:
+cells148:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	PREFETCHT1   128(R12)
@@ -4145,7 +4225,7 @@ cells142:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells142
+	JNZ          cells148
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -4160,12 +4240,12 @@ cells142:
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel140
+	JMP          panel146
 
-narrower141:
-panel143:
+narrower147:
+panel149:
 	CMPQ         DX, $0x20
-	JLT          narrower144
+	JLT          narrower150
 	VBROADCASTSS 1024(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
@@ -4176,7 +4256,7 @@ panel143:
 	MOVQ         664(DI), R11
 	MOVQ         BX, R12
 
-cells145:
+cells151:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	VBROADCASTSS (R10), Y4
@@ -4188,7 +4268,7 @@ cells145:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells145
+	JNZ          cells151
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -4199,12 +4279,12 @@ cells145:
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel143
+	JMP          panel149
 
-narrower144:
-panel146:
+narrower150:
+panel152:
 	CMPQ         DX, $0x10
-	JLT          narrower147
+	JLT          narrower153
 	VBROADCASTSS 1024(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
@@ -4213,7 +4293,7 @@ panel146:
 	MOVQ         664(DI), R11
 	MOVQ         BX, R12
 
-cells148:
+cells154:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Y2
 	VFMADD231PS  (SI), Y2, Y1
@@ -4222,7 +4302,7 @@ cells148:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells148
+	JNZ          cells154
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	ADDQ         $0x40, AX
@@ -4231,9 +4311,9 @@ cells148:
 	IMUL3Q       $0x01, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x10, DX
-	JMP          panel146
+	JMP          panel152
 
-narrower147:
+narrower153:
 	TESTQ DI, DI
 	RET
 
@@ -4249,7 +4329,7 @@ TEXT ·opScores2F32AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   176(DI), R9
 	IMUL3Q $0x04, R9, R9
 
-cells149:
+cells155:
 	MOVQ   AX, R10
 	MOVQ   736(DI), R11
 	MOVQ   192(DI), R12
@@ -4262,7 +4342,7 @@ cells149:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims150:
+dims156:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -4299,7 +4379,7 @@ dims150:
 	ADDQ        $0x40, R10
 	ADDQ        $0x40, R11
 	SUBQ        $0x10, R12
-	JNZ         dims150
+	JNZ         dims156
 	VPERM2F128  $0x21, Y4, Y0, Y8
 	VBLENDPS    $0xf0, Y4, Y0, Y0
 	VADDPS      Y8, Y0, Y0
@@ -4323,7 +4403,7 @@ dims150:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x20, CX
 	SUBQ        $0x04, DX
-	JG          cells149
+	JG          cells155
 	TESTQ       DI, DI
 	RET
 
@@ -4339,9 +4419,9 @@ TEXT ·opValues2F32AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 168(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel151:
+panel157:
 	CMPQ         DX, $0x20
-	JLT          narrower152
+	JLT          narrower158
 	VBROADCASTSS 1024(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
@@ -4357,7 +4437,7 @@ panel151:
 	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells153:
+cells159:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Y8
@@ -4378,7 +4458,7 @@ cells153:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells153
+	JNZ          cells159
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -4393,12 +4473,12 @@ cells153:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel151
+	JMP          panel157
 
-narrower152:
-panel154:
+narrower158:
+panel160:
 	CMPQ         DX, $0x10
-	JLT          narrower155
+	JLT          narrower161
 	VBROADCASTSS 1024(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
@@ -4410,7 +4490,7 @@ panel154:
 	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells156:
+cells162:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y4
 	VBROADCASTSS 4(R11), Y5
@@ -4424,7 +4504,7 @@ cells156:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells156
+	JNZ          cells162
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -4435,9 +4515,9 @@ cells156:
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel154
+	JMP          panel160
 
-narrower155:
+narrower161:
 	TESTQ DI, DI
 	RET
 
@@ -4453,7 +4533,7 @@ TEXT ·opScores3F32AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   176(DI), R9
 	IMUL3Q $0x04, R9, R9
 
-cells157:
+cells163:
 	MOVQ   AX, R10
 	MOVQ   736(DI), R11
 	MOVQ   192(DI), R12
@@ -4470,7 +4550,7 @@ cells157:
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
 
-dims158:
+dims164:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -4517,7 +4597,7 @@ dims158:
 	ADDQ        $0x40, R10
 	ADDQ        $0x40, R11
 	SUBQ        $0x10, R12
-	JNZ         dims158
+	JNZ         dims164
 	VPERM2F128  $0x21, Y3, Y0, Y12
 	VBLENDPS    $0xf0, Y3, Y0, Y0
 	VADDPS      Y12, Y0, Y0
@@ -4555,7 +4635,7 @@ dims158:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x04, DX
-	JG          cells157
+	JG          cells163
 	TESTQ       DI, DI
 	RET
 
@@ -4571,9 +4651,9 @@ TEXT ·opValues3F32AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 168(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel159:
+panel165:
 	CMPQ         DX, $0x20
-	JLT          narrower160
+	JLT          narrower166
 	VBROADCASTSS 1024(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
@@ -4594,7 +4674,7 @@ panel159:
 	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells161:
+cells167:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Y12
@@ -4620,7 +4700,7 @@ cells161:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells161
+	JNZ          cells167
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -4639,12 +4719,12 @@ cells161:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel159
+	JMP          panel165
 
-narrower160:
-panel162:
+narrower166:
+panel168:
 	CMPQ         DX, $0x10
-	JLT          narrower163
+	JLT          narrower169
 	VBROADCASTSS 1024(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
@@ -4659,7 +4739,7 @@ panel162:
 	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells164:
+cells170:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y6
 	VBROADCASTSS 4(R11), Y7
@@ -4676,7 +4756,7 @@ cells164:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells164
+	JNZ          cells170
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -4689,9 +4769,9 @@ cells164:
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel162
+	JMP          panel168
 
-narrower163:
+narrower169:
 	TESTQ DI, DI
 	RET
 
@@ -4707,7 +4787,7 @@ TEXT ·opScores4F32AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   176(DI), R9
 	IMUL3Q $0x02, R9, R9
 
-cells165:
+cells171:
 	MOVQ   AX, R10
 	MOVQ   736(DI), R11
 	MOVQ   192(DI), R12
@@ -4720,7 +4800,7 @@ cells165:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims166:
+dims172:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	VMOVUPS     (R11), Y8
@@ -4755,7 +4835,7 @@ dims166:
 	ADDQ        $0x40, R10
 	ADDQ        $0x40, R11
 	SUBQ        $0x10, R12
-	JNZ         dims166
+	JNZ         dims172
 	VPERM2F128  $0x21, Y4, Y0, Y8
 	VBLENDPS    $0xf0, Y4, Y0, Y0
 	VADDPS      Y8, Y0, Y0
@@ -4779,7 +4859,7 @@ dims166:
 	LEAQ        (AX)(SI*2), AX
 	ADDQ        $0x20, CX
 	SUBQ        $0x02, DX
-	JG          cells165
+	JG          cells171
 	TESTQ       DI, DI
 	RET
 
@@ -4795,9 +4875,9 @@ TEXT ·opValues4F32AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 168(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel167:
+panel173:
 	CMPQ         DX, $0x10
-	JLT          narrower168
+	JLT          narrower174
 	VBROADCASTSS 1024(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
@@ -4815,7 +4895,7 @@ panel167:
 	MOVQ         664(DI), R13
 	MOVQ         BX, R14
 
-cells169:
+cells175:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Y8
 	VBROADCASTSS 4(R12), Y9
@@ -4835,7 +4915,7 @@ cells169:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells169
+	JNZ          cells175
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -4850,9 +4930,9 @@ cells169:
 	IMUL3Q       $0x01, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x10, DX
-	JMP          panel167
+	JMP          panel173
 
-narrower168:
+narrower174:
 	TESTQ DI, DI
 	RET
 
@@ -4868,9 +4948,9 @@ TEXT ·opExpandF16AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    CX, 648(DI)
 	IMULQ   192(DI), BX
 
-loop170:
+loop176:
 	SUBQ       $0x20, BX
-	JLT        rest171
+	JLT        rest177
 	PREFETCHT1 (DX)
 	ADDQ       $0x40, DX
 	VCVTPH2PS  (AX), Y0
@@ -4883,17 +4963,17 @@ loop170:
 	VMOVUPS    Y0, 96(CX)
 	ADDQ       $0x40, AX
 	ADDQ       $0x00000080, CX
-	JMP        loop170
+	JMP        loop176
 
-rest171:
+rest177:
 	CMPQ      BX, $-16
-	JNE       done172
+	JNE       done178
 	VCVTPH2PS (AX), Y0
 	VMOVUPS   Y0, (CX)
 	VCVTPH2PS 16(AX), Y0
 	VMOVUPS   Y0, 32(CX)
 
-done172:
+done178:
 	MOVQ    632(DI), AX
 	MOVQ    472(DI), CX
 	MOVQ    472(DI), DX
@@ -4903,9 +4983,9 @@ done172:
 	MOVQ    CX, 656(DI)
 	IMULQ   200(DI), BX
 
-loop173:
+loop179:
 	SUBQ       $0x20, BX
-	JLT        rest174
+	JLT        rest180
 	PREFETCHT1 (DX)
 	ADDQ       $0x40, DX
 	VCVTPH2PS  (AX), Y0
@@ -4918,17 +4998,17 @@ loop173:
 	VMOVUPS    Y0, 96(CX)
 	ADDQ       $0x40, AX
 	ADDQ       $0x00000080, CX
-	JMP        loop173
+	JMP        loop179
 
-rest174:
+rest180:
 	CMPQ      BX, $-16
-	JNE       done175
+	JNE       done181
 	VCVTPH2PS (AX), Y0
 	VMOVUPS   Y0, (CX)
 	VCVTPH2PS 16(AX), Y0
 	VMOVUPS   Y0, 32(CX)
 
-done175:
+done181:
 	TESTQ DI, DI
 	RET
 
@@ -4944,7 +5024,7 @@ TEXT ·opGatherF16AVX2(SB), NOSPLIT|NOFRAME, $0
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed176:
+listed182:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -4958,9 +5038,9 @@ listed176:
 	IMULQ   SI, R8
 	ADDQ    464(DI), R8
 
-loop177:
+loop183:
 	SUBQ       $0x20, R11
-	JLT        rest178
+	JLT        rest184
 	PREFETCHT1 (R10)
 	ADDQ       $0x40, R10
 	VCVTPH2PS  (R9), Y0
@@ -4973,19 +5053,19 @@ loop177:
 	VMOVUPS    Y0, 96(R8)
 	ADDQ       $0x40, R9
 	ADDQ       $0x00000080, R8
-	JMP        loop177
+	JMP        loop183
 
-rest178:
+rest184:
 	CMPQ      R11, $-16
-	JNE       done179
+	JNE       done185
 	VCVTPH2PS (R9), Y0
 	VMOVUPS   Y0, (R8)
 	VCVTPH2PS 16(R9), Y0
 	VMOVUPS   Y0, 32(R8)
 
-done179:
+done185:
 	TESTQ DX, DX
-	JNZ   listed176
+	JNZ   listed182
 	MOVQ  512(DI), AX
 	MOVQ  696(DI), CX
 	MOVQ  704(DI), DX
@@ -4995,7 +5075,7 @@ done179:
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed180:
+listed186:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -5009,9 +5089,9 @@ listed180:
 	IMULQ   SI, R8
 	ADDQ    472(DI), R8
 
-loop181:
+loop187:
 	SUBQ       $0x20, R11
-	JLT        rest182
+	JLT        rest188
 	PREFETCHT1 (R10)
 	ADDQ       $0x40, R10
 	VCVTPH2PS  (R9), Y0
@@ -5024,19 +5104,19 @@ loop181:
 	VMOVUPS    Y0, 96(R8)
 	ADDQ       $0x40, R9
 	ADDQ       $0x00000080, R8
-	JMP        loop181
+	JMP        loop187
 
-rest182:
+rest188:
 	CMPQ      R11, $-16
-	JNE       done183
+	JNE       done189
 	VCVTPH2PS (R9), Y0
 	VMOVUPS   Y0, (R8)
 	VCVTPH2PS 16(R9), Y0
 	VMOVUPS   Y0, 32(R8)
 
-done183:
+done189:
 	TESTQ DX, DX
-	JNZ   listed180
+	JNZ   listed186
 	TESTQ DI, DI
 	RET
 
@@ -5054,7 +5134,7 @@ TEXT ·opScores1F16AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   176(DI), R11
 	IMUL3Q $0x08, R11, R11
 
-cells184:
+cells190:
 	MOVQ   AX, R12
 	MOVQ   736(DI), R13
 	MOVQ   192(DI), R14
@@ -5067,7 +5147,7 @@ cells184:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims185:
+dims191:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -5110,7 +5190,7 @@ dims185:
 	ADDQ        $0x20, R12
 	ADDQ        $0x40, R13
 	SUBQ        $0x10, R14
-	JNZ         dims185
+	JNZ         dims191
 	VPERM2F128  $0x21, Y4, Y0, Y8
 	VBLENDPS    $0xf0, Y4, Y0, Y0
 	VADDPS      Y8, Y0, Y0
@@ -5134,7 +5214,7 @@ dims185:
 	LEAQ        (AX)(SI*8), AX
 	ADDQ        $0x20, CX
 	SUBQ        $0x08, DX
-	JG          cells184
+	JG          cells190
 	TESTQ       DI, DI
 	RET
 
@@ -5150,9 +5230,9 @@ TEXT ·opValues1F16AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 168(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel186:
+panel192:
 	CMPQ         DX, $0x40
-	JLT          narrower187
+	JLT          narrower193
 	VBROADCASTSS 1024(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
@@ -5167,7 +5247,7 @@ panel186:
 	MOVQ         664(DI), R11
 	MOVQ         BX, R12
 
-cells188:
+cells194:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	VBROADCASTSS (R10), Y8
@@ -5191,7 +5271,7 @@ cells188:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells188
+	JNZ          cells194
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -5206,12 +5286,12 @@ cells188:
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel186
+	JMP          panel192
 
-narrower187:
-panel189:
+narrower193:
+panel195:
 	CMPQ         DX, $0x20
-	JLT          narrower190
+	JLT          narrower196
 	VBROADCASTSS 1024(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
@@ -5222,7 +5302,7 @@ panel189:
 	MOVQ         664(DI), R11
 	MOVQ         BX, R12
 
-cells191:
+cells197:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Y4
 	VCVTPH2PS    (SI), Y5
@@ -5237,7 +5317,7 @@ cells191:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells191
+	JNZ          cells197
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -5248,12 +5328,12 @@ cells191:
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel189
+	JMP          panel195
 
-narrower190:
-panel192:
+narrower196:
+panel198:
 	CMPQ         DX, $0x10
-	JLT          narrower193
+	JLT          narrower199
 	VBROADCASTSS 1024(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
@@ -5262,7 +5342,7 @@ panel192:
 	MOVQ         664(DI), R11
 	MOVQ         BX, R12
 
-cells194:
+cells200:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Y2
 	VCVTPH2PS    (SI), Y3
@@ -5273,7 +5353,7 @@ cells194:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells194
+	JNZ          cells200
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	ADDQ         $0x20, AX
@@ -5282,9 +5362,9 @@ cells194:
 	IMUL3Q       $0x01, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x10, DX
-	JMP          panel192
+	JMP          panel198
 
-narrower193:
+narrower199:
 	TESTQ DI, DI
 	RET
 
@@ -5302,7 +5382,7 @@ TEXT ·opScores2F16AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   176(DI), R10
 	IMUL3Q $0x04, R10, R10
 
-cells195:
+cells201:
 	MOVQ   AX, R11
 	MOVQ   736(DI), R12
 	MOVQ   192(DI), R13
@@ -5315,7 +5395,7 @@ cells195:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims196:
+dims202:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	VMOVUPS     (R12), Y8
@@ -5350,7 +5430,7 @@ dims196:
 	ADDQ        $0x20, R11
 	ADDQ        $0x40, R12
 	SUBQ        $0x10, R13
-	JNZ         dims196
+	JNZ         dims202
 	VPERM2F128  $0x21, Y4, Y0, Y8
 	VBLENDPS    $0xf0, Y4, Y0, Y0
 	VADDPS      Y8, Y0, Y0
@@ -5374,7 +5454,7 @@ dims196:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x20, CX
 	SUBQ        $0x04, DX
-	JG          cells195
+	JG          cells201
 	TESTQ       DI, DI
 	RET
 
@@ -5390,9 +5470,9 @@ TEXT ·opValues2F16AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 168(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel197:
+panel203:
 	CMPQ         DX, $0x20
-	JLT          narrower198
+	JLT          narrower204
 	VBROADCASTSS 1024(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
@@ -5408,7 +5488,7 @@ panel197:
 	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells199:
+cells205:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y8
 	VBROADCASTSS 4(R11), Y9
@@ -5428,7 +5508,7 @@ cells199:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells199
+	JNZ          cells205
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -5443,12 +5523,12 @@ cells199:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel197
+	JMP          panel203
 
-narrower198:
-panel200:
+narrower204:
+panel206:
 	CMPQ         DX, $0x10
-	JLT          narrower201
+	JLT          narrower207
 	VBROADCASTSS 1024(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
@@ -5460,7 +5540,7 @@ panel200:
 	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells202:
+cells208:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y4
 	VBROADCASTSS 4(R11), Y5
@@ -5474,7 +5554,7 @@ cells202:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells202
+	JNZ          cells208
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -5485,9 +5565,9 @@ cells202:
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel200
+	JMP          panel206
 
-narrower201:
+narrower207:
 	TESTQ DI, DI
 	RET
 
@@ -5505,7 +5585,7 @@ TEXT ·opScores3F16AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   176(DI), R10
 	IMUL3Q $0x04, R10, R10
 
-cells203:
+cells209:
 	MOVQ   AX, R11
 	MOVQ   736(DI), R12
 	MOVQ   192(DI), R13
@@ -5522,7 +5602,7 @@ cells203:
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
 
-dims204:
+dims210:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	VMOVUPS     (R12), Y12
@@ -5567,7 +5647,7 @@ dims204:
 	ADDQ        $0x20, R11
 	ADDQ        $0x40, R12
 	SUBQ        $0x10, R13
-	JNZ         dims204
+	JNZ         dims210
 	VPERM2F128  $0x21, Y3, Y0, Y12
 	VBLENDPS    $0xf0, Y3, Y0, Y0
 	VADDPS      Y12, Y0, Y0
@@ -5605,7 +5685,7 @@ dims204:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x04, DX
-	JG          cells203
+	JG          cells209
 	TESTQ       DI, DI
 	RET
 
@@ -5621,9 +5701,9 @@ TEXT ·opValues3F16AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 168(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel205:
+panel211:
 	CMPQ         DX, $0x20
-	JLT          narrower206
+	JLT          narrower212
 	VBROADCASTSS 1024(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
@@ -5644,7 +5724,7 @@ panel205:
 	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells207:
+cells213:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y12
 	VBROADCASTSS 4(R11), Y13
@@ -5669,7 +5749,7 @@ cells207:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells207
+	JNZ          cells213
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -5688,12 +5768,12 @@ cells207:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel205
+	JMP          panel211
 
-narrower206:
-panel208:
+narrower212:
+panel214:
 	CMPQ         DX, $0x10
-	JLT          narrower209
+	JLT          narrower215
 	VBROADCASTSS 1024(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
@@ -5708,7 +5788,7 @@ panel208:
 	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells210:
+cells216:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y6
 	VBROADCASTSS 4(R11), Y7
@@ -5725,7 +5805,7 @@ cells210:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells210
+	JNZ          cells216
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -5738,9 +5818,9 @@ cells210:
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel208
+	JMP          panel214
 
-narrower209:
+narrower215:
 	TESTQ DI, DI
 	RET
 
@@ -5758,7 +5838,7 @@ TEXT ·opScores4F16AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   176(DI), R10
 	IMUL3Q $0x02, R10, R10
 
-cells211:
+cells217:
 	MOVQ   AX, R11
 	MOVQ   736(DI), R12
 	MOVQ   192(DI), R13
@@ -5771,7 +5851,7 @@ cells211:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims212:
+dims218:
 	PREFETCHT1  (BX)
 	VMOVUPS     (R12), Y8
 	VMOVUPS     (R12)(R8*1), Y9
@@ -5805,7 +5885,7 @@ dims212:
 	ADDQ        $0x20, R11
 	ADDQ        $0x40, R12
 	SUBQ        $0x10, R13
-	JNZ         dims212
+	JNZ         dims218
 	VPERM2F128  $0x21, Y4, Y0, Y8
 	VBLENDPS    $0xf0, Y4, Y0, Y0
 	VADDPS      Y8, Y0, Y0
@@ -5829,7 +5909,7 @@ dims212:
 	LEAQ        (AX)(SI*2), AX
 	ADDQ        $0x20, CX
 	SUBQ        $0x02, DX
-	JG          cells211
+	JG          cells217
 	TESTQ       DI, DI
 	RET
 
@@ -5845,9 +5925,9 @@ TEXT ·opValues4F16AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 168(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel213:
+panel219:
 	CMPQ         DX, $0x10
-	JLT          narrower214
+	JLT          narrower220
 	VBROADCASTSS 1024(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
@@ -5865,7 +5945,7 @@ panel213:
 	MOVQ         664(DI), R13
 	MOVQ         BX, R14
 
-cells215:
+cells221:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Y8
 	VBROADCASTSS 4(R12), Y9
@@ -5885,7 +5965,7 @@ cells215:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells215
+	JNZ          cells221
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -5900,9 +5980,9 @@ cells215:
 	IMUL3Q       $0x01, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x10, DX
-	JMP          panel213
+	JMP          panel219
 
-narrower214:
+narrower220:
 	TESTQ DI, DI
 	RET
 
@@ -5918,9 +5998,9 @@ TEXT ·opExpandBF16AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    CX, 648(DI)
 	IMULQ   192(DI), BX
 
-loop216:
+loop222:
 	SUBQ       $0x20, BX
-	JLT        rest217
+	JLT        rest223
 	PREFETCHT1 (DX)
 	ADDQ       $0x40, DX
 	VPMOVZXWD  (AX), Y0
@@ -5937,11 +6017,11 @@ loop216:
 	VMOVUPS    Y0, 96(CX)
 	ADDQ       $0x40, AX
 	ADDQ       $0x00000080, CX
-	JMP        loop216
+	JMP        loop222
 
-rest217:
+rest223:
 	CMPQ      BX, $-16
-	JNE       done218
+	JNE       done224
 	VPMOVZXWD (AX), Y0
 	VPSLLD    $0x10, Y0, Y0
 	VMOVUPS   Y0, (CX)
@@ -5949,7 +6029,7 @@ rest217:
 	VPSLLD    $0x10, Y0, Y0
 	VMOVUPS   Y0, 32(CX)
 
-done218:
+done224:
 	MOVQ    632(DI), AX
 	MOVQ    472(DI), CX
 	MOVQ    472(DI), DX
@@ -5959,9 +6039,9 @@ done218:
 	MOVQ    CX, 656(DI)
 	IMULQ   200(DI), BX
 
-loop219:
+loop225:
 	SUBQ       $0x20, BX
-	JLT        rest220
+	JLT        rest226
 	PREFETCHT1 (DX)
 	ADDQ       $0x40, DX
 	VPMOVZXWD  (AX), Y0
@@ -5978,11 +6058,11 @@ loop219:
 	VMOVUPS    Y0, 96(CX)
 	ADDQ       $0x40, AX
 	ADDQ       $0x00000080, CX
-	JMP        loop219
+	JMP        loop225
 
-rest220:
+rest226:
 	CMPQ      BX, $-16
-	JNE       done221
+	JNE       done227
 	VPMOVZXWD (AX), Y0
 	VPSLLD    $0x10, Y0, Y0
 	VMOVUPS   Y0, (CX)
@@ -5990,7 +6070,7 @@ rest220:
 	VPSLLD    $0x10, Y0, Y0
 	VMOVUPS   Y0, 32(CX)
 
-done221:
+done227:
 	TESTQ DI, DI
 	RET
 
@@ -6006,7 +6086,7 @@ TEXT ·opGatherBF16AVX2(SB), NOSPLIT|NOFRAME, $0
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed222:
+listed228:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -6020,9 +6100,9 @@ listed222:
 	IMULQ   SI, R8
 	ADDQ    464(DI), R8
 
-loop223:
+loop229:
 	SUBQ       $0x20, R11
-	JLT        rest224
+	JLT        rest230
 	PREFETCHT1 (R10)
 	ADDQ       $0x40, R10
 	VPMOVZXWD  (R9), Y0
@@ -6039,11 +6119,11 @@ loop223:
 	VMOVUPS    Y0, 96(R8)
 	ADDQ       $0x40, R9
 	ADDQ       $0x00000080, R8
-	JMP        loop223
+	JMP        loop229
 
-rest224:
+rest230:
 	CMPQ      R11, $-16
-	JNE       done225
+	JNE       done231
 	VPMOVZXWD (R9), Y0
 	VPSLLD    $0x10, Y0, Y0
 	VMOVUPS   Y0, (R8)
@@ -6051,9 +6131,9 @@ rest224:
 	VPSLLD    $0x10, Y0, Y0
 	VMOVUPS   Y0, 32(R8)
 
-done225:
+done231:
 	TESTQ DX, DX
-	JNZ   listed222
+	JNZ   listed228
 	MOVQ  512(DI), AX
 	MOVQ  696(DI), CX
 	MOVQ  704(DI), DX
@@ -6063,7 +6143,7 @@ done225:
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed226:
+listed232:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -6077,9 +6157,9 @@ listed226:
 	IMULQ   SI, R8
 	ADDQ    472(DI), R8
 
-loop227:
+loop233:
 	SUBQ       $0x20, R11
-	JLT        rest228
+	JLT        rest234
 	PREFETCHT1 (R10)
 	ADDQ       $0x40, R10
 	VPMOVZXWD  (R9), Y0
@@ -6096,11 +6176,11 @@ loop227:
 	VMOVUPS    Y0, 96(R8)
 	ADDQ       $0x40, R9
 	ADDQ       $0x00000080, R8
-	JMP        loop227
+	JMP        loop233
 
-rest228:
+rest234:
 	CMPQ      R11, $-16
-	JNE       done229
+	JNE       done235
 	VPMOVZXWD (R9), Y0
 	VPSLLD    $0x10, Y0, Y0
 	VMOVUPS   Y0, (R8)
@@ -6108,9 +6188,9 @@ rest228:
 	VPSLLD    $0x10, Y0, Y0
 	VMOVUPS   Y0, 32(R8)
 
-done229:
+done235:
 	TESTQ DX, DX
-	JNZ   listed226
+	JNZ   listed232
 	TESTQ DI, DI
 	RET
 
@@ -6126,9 +6206,9 @@ TEXT ·opExpandQ8_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    CX, 648(DI)
 	IMULQ   192(DI), BX
 
-loop230:
+loop236:
 	SUBQ         $0x20, BX
-	JLT          rest231
+	JLT          rest237
 	PREFETCHT1   (DX)
 	ADDQ         $0x22, DX
 	VPBROADCASTW (AX), X0
@@ -6151,9 +6231,9 @@ loop230:
 	VMOVUPS      Y1, 96(CX)
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, CX
-	JMP          loop230
+	JMP          loop236
 
-rest231:
+rest237:
 	MOVQ    632(DI), AX
 	MOVQ    472(DI), CX
 	MOVQ    472(DI), DX
@@ -6163,9 +6243,9 @@ rest231:
 	MOVQ    CX, 656(DI)
 	IMULQ   200(DI), BX
 
-loop233:
+loop239:
 	SUBQ         $0x20, BX
-	JLT          rest234
+	JLT          rest240
 	PREFETCHT1   (DX)
 	ADDQ         $0x22, DX
 	VPBROADCASTW (AX), X0
@@ -6188,9 +6268,9 @@ loop233:
 	VMOVUPS      Y1, 96(CX)
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, CX
-	JMP          loop233
+	JMP          loop239
 
-rest234:
+rest240:
 	TESTQ DI, DI
 	RET
 
@@ -6206,7 +6286,7 @@ TEXT ·opGatherQ8_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed236:
+listed242:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -6220,9 +6300,9 @@ listed236:
 	IMULQ   SI, R8
 	ADDQ    464(DI), R8
 
-loop237:
+loop243:
 	SUBQ         $0x20, R11
-	JLT          rest238
+	JLT          rest244
 	PREFETCHT1   (R10)
 	ADDQ         $0x22, R10
 	VPBROADCASTW (R9), X0
@@ -6245,11 +6325,11 @@ loop237:
 	VMOVUPS      Y1, 96(R8)
 	ADDQ         $0x22, R9
 	ADDQ         $0x00000080, R8
-	JMP          loop237
+	JMP          loop243
 
-rest238:
+rest244:
 	TESTQ DX, DX
-	JNZ   listed236
+	JNZ   listed242
 	MOVQ  512(DI), AX
 	MOVQ  696(DI), CX
 	MOVQ  704(DI), DX
@@ -6259,7 +6339,7 @@ rest238:
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed240:
+listed246:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -6273,9 +6353,9 @@ listed240:
 	IMULQ   SI, R8
 	ADDQ    472(DI), R8
 
-loop241:
+loop247:
 	SUBQ         $0x20, R11
-	JLT          rest242
+	JLT          rest248
 	PREFETCHT1   (R10)
 	ADDQ         $0x22, R10
 	VPBROADCASTW (R9), X0
@@ -6298,11 +6378,11 @@ loop241:
 	VMOVUPS      Y1, 96(R8)
 	ADDQ         $0x22, R9
 	ADDQ         $0x00000080, R8
-	JMP          loop241
+	JMP          loop247
 
-rest242:
+rest248:
 	TESTQ DX, DX
-	JNZ   listed240
+	JNZ   listed246
 	TESTQ DI, DI
 	RET
 
@@ -6320,7 +6400,7 @@ TEXT ·opScores1Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   176(DI), R11
 	IMUL3Q $0x10, R11, R11
 
-cells244:
+cells250:
 	MOVQ   AX, R12
 	MOVQ   736(DI), R13
 	MOVQ   192(DI), R14
@@ -6333,7 +6413,7 @@ cells244:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims245:
+dims251:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -6487,7 +6567,7 @@ dims245:
 	ADDQ         $0x22, R12
 	ADDQ         $0x00000080, R13
 	SUBQ         $0x20, R14
-	JNZ          dims245
+	JNZ          dims251
 	VPERM2F128   $0x21, Y4, Y0, Y8
 	VBLENDPS     $0xf0, Y4, Y0, Y0
 	VADDPS       Y8, Y0, Y0
@@ -6511,7 +6591,7 @@ dims245:
 	LEAQ         (AX)(SI*8), AX
 	ADDQ         $0x20, CX
 	SUBQ         $0x08, DX
-	JG           cells244
+	JG           cells250
 	TESTQ        DI, DI
 	RET
 
@@ -6527,9 +6607,9 @@ TEXT ·opValues1Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 168(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel246:
+panel252:
 	CMPQ         DX, $0x40
-	JLT          narrower247
+	JLT          narrower253
 	VBROADCASTSS 1024(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
@@ -6544,7 +6624,7 @@ panel246:
 	MOVQ         664(DI), R11
 	MOVQ         BX, R12
 
-cells248:
+cells254:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	VBROADCASTSS (R10), Y8
@@ -6588,7 +6668,7 @@ cells248:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells248
+	JNZ          cells254
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -6603,12 +6683,12 @@ cells248:
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel246
+	JMP          panel252
 
-narrower247:
-panel249:
+narrower253:
+panel255:
 	CMPQ         DX, $0x20
-	JLT          narrower250
+	JLT          narrower256
 	VBROADCASTSS 1024(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
@@ -6619,7 +6699,7 @@ panel249:
 	MOVQ         664(DI), R11
 	MOVQ         BX, R12
 
-cells251:
+cells257:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Y4
 	VPBROADCASTW (SI), X5
@@ -6644,7 +6724,7 @@ cells251:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells251
+	JNZ          cells257
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -6655,9 +6735,9 @@ cells251:
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel249
+	JMP          panel255
 
-narrower250:
+narrower256:
 	TESTQ DI, DI
 	RET
 
@@ -6675,7 +6755,7 @@ TEXT ·opScores2Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   176(DI), R10
 	IMUL3Q $0x08, R10, R10
 
-cells252:
+cells258:
 	MOVQ   AX, R11
 	MOVQ   736(DI), R12
 	MOVQ   192(DI), R13
@@ -6688,7 +6768,7 @@ cells252:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims253:
+dims259:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -6784,7 +6864,7 @@ dims253:
 	ADDQ         $0x22, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims253
+	JNZ          dims259
 	VPERM2F128   $0x21, Y4, Y0, Y8
 	VBLENDPS     $0xf0, Y4, Y0, Y0
 	VADDPS       Y8, Y0, Y0
@@ -6808,7 +6888,7 @@ dims253:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x20, CX
 	SUBQ         $0x04, DX
-	JG           cells252
+	JG           cells258
 	TESTQ        DI, DI
 	RET
 
@@ -6824,9 +6904,9 @@ TEXT ·opValues2Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 168(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel254:
+panel260:
 	CMPQ         DX, $0x20
-	JLT          narrower255
+	JLT          narrower261
 	VBROADCASTSS 1024(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
@@ -6842,7 +6922,7 @@ panel254:
 	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells256:
+cells262:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y8
 	VBROADCASTSS 4(R11), Y9
@@ -6872,7 +6952,7 @@ cells256:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells256
+	JNZ          cells262
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -6887,9 +6967,9 @@ cells256:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel254
+	JMP          panel260
 
-narrower255:
+narrower261:
 	TESTQ DI, DI
 	RET
 
@@ -6907,7 +6987,7 @@ TEXT ·opScores3Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   176(DI), R10
 	IMUL3Q $0x08, R10, R10
 
-cells257:
+cells263:
 	MOVQ   AX, R11
 	MOVQ   736(DI), R12
 	MOVQ   192(DI), R13
@@ -6924,7 +7004,7 @@ cells257:
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
 
-dims258:
+dims264:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -7036,7 +7116,7 @@ dims258:
 	ADDQ         $0x22, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims258
+	JNZ          dims264
 	VPERM2F128   $0x21, Y3, Y0, Y12
 	VBLENDPS     $0xf0, Y3, Y0, Y0
 	VADDPS       Y12, Y0, Y0
@@ -7074,7 +7154,7 @@ dims258:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x04, DX
-	JG           cells257
+	JG           cells263
 	TESTQ        DI, DI
 	RET
 
@@ -7090,9 +7170,9 @@ TEXT ·opValues3Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 168(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel259:
+panel265:
 	CMPQ         DX, $0x20
-	JLT          narrower260
+	JLT          narrower266
 	VBROADCASTSS 1024(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
@@ -7107,7 +7187,7 @@ panel259:
 	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells261:
+cells267:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y6
 	VBROADCASTSS 4(R11), Y7
@@ -7130,7 +7210,7 @@ cells261:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells261
+	JNZ          cells267
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -7151,7 +7231,7 @@ cells261:
 	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells262:
+cells268:
 	VBROADCASTSS (R11), Y6
 	VBROADCASTSS 4(R11), Y7
 	VBROADCASTSS 8(R11), Y8
@@ -7172,7 +7252,7 @@ cells262:
 	ADDQ         R9, R8
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells262
+	JNZ          cells268
 	VMOVUPS      Y1, 64(CX)
 	VMOVUPS      Y0, 96(CX)
 	VMOVUPS      Y3, 64(CX)(SI*1)
@@ -7185,9 +7265,9 @@ cells262:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel259
+	JMP          panel265
 
-narrower260:
+narrower266:
 	TESTQ DI, DI
 	RET
 
@@ -7205,7 +7285,7 @@ TEXT ·opScores4Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   176(DI), R10
 	IMUL3Q $0x04, R10, R10
 
-cells263:
+cells269:
 	MOVQ   AX, R11
 	MOVQ   736(DI), R12
 	MOVQ   192(DI), R13
@@ -7218,7 +7298,7 @@ cells263:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims264:
+dims270:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	VPBROADCASTW (R11), X8
@@ -7285,7 +7365,7 @@ dims264:
 	ADDQ         $0x22, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims264
+	JNZ          dims270
 	VPERM2F128   $0x21, Y4, Y0, Y8
 	VBLENDPS     $0xf0, Y4, Y0, Y0
 	VADDPS       Y8, Y0, Y0
@@ -7309,7 +7389,7 @@ dims264:
 	LEAQ         (AX)(SI*2), AX
 	ADDQ         $0x20, CX
 	SUBQ         $0x02, DX
-	JG           cells263
+	JG           cells269
 	TESTQ        DI, DI
 	RET
 
@@ -7325,9 +7405,9 @@ TEXT ·opValues4Q8_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 168(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel265:
+panel271:
 	CMPQ         DX, $0x20
-	JLT          narrower266
+	JLT          narrower272
 	VBROADCASTSS 1024(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
@@ -7345,7 +7425,7 @@ panel265:
 	MOVQ         664(DI), R13
 	MOVQ         BX, R14
 
-cells267:
+cells273:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Y8
 	VBROADCASTSS 4(R12), Y9
@@ -7371,7 +7451,7 @@ cells267:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells267
+	JNZ          cells273
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -7397,7 +7477,7 @@ cells267:
 	MOVQ         664(DI), R13
 	MOVQ         BX, R14
 
-cells268:
+cells274:
 	VBROADCASTSS (R12), Y8
 	VBROADCASTSS 4(R12), Y9
 	VBROADCASTSS 8(R12), Y10
@@ -7421,7 +7501,7 @@ cells268:
 	ADDQ         R9, R11
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells268
+	JNZ          cells274
 	VMOVUPS      Y1, 64(CX)
 	VMOVUPS      Y0, 96(CX)
 	VMOVUPS      Y3, 64(CX)(SI*1)
@@ -7436,9 +7516,9 @@ cells268:
 	IMUL3Q       $0x02, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x20, DX
-	JMP          panel265
+	JMP          panel271
 
-narrower266:
+narrower272:
 	TESTQ DI, DI
 	RET
 
@@ -7454,9 +7534,9 @@ TEXT ·opExpandQ4_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    CX, 648(DI)
 	IMULQ   192(DI), BX
 
-loop269:
+loop275:
 	SUBQ         $0x20, BX
-	JLT          rest270
+	JLT          rest276
 	PREFETCHT1   (DX)
 	ADDQ         $0x12, DX
 	VPBROADCASTW (AX), X0
@@ -7484,9 +7564,9 @@ loop269:
 	VMOVUPS      Y2, 96(CX)
 	ADDQ         $0x12, AX
 	ADDQ         $0x00000080, CX
-	JMP          loop269
+	JMP          loop275
 
-rest270:
+rest276:
 	MOVQ    632(DI), AX
 	MOVQ    472(DI), CX
 	MOVQ    472(DI), DX
@@ -7496,9 +7576,9 @@ rest270:
 	MOVQ    CX, 656(DI)
 	IMULQ   200(DI), BX
 
-loop272:
+loop278:
 	SUBQ         $0x20, BX
-	JLT          rest273
+	JLT          rest279
 	PREFETCHT1   (DX)
 	ADDQ         $0x12, DX
 	VPBROADCASTW (AX), X0
@@ -7526,9 +7606,9 @@ loop272:
 	VMOVUPS      Y2, 96(CX)
 	ADDQ         $0x12, AX
 	ADDQ         $0x00000080, CX
-	JMP          loop272
+	JMP          loop278
 
-rest273:
+rest279:
 	TESTQ DI, DI
 	RET
 
@@ -7544,7 +7624,7 @@ TEXT ·opGatherQ4_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed275:
+listed281:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -7558,9 +7638,9 @@ listed275:
 	IMULQ   SI, R8
 	ADDQ    464(DI), R8
 
-loop276:
+loop282:
 	SUBQ         $0x20, R11
-	JLT          rest277
+	JLT          rest283
 	PREFETCHT1   (R10)
 	ADDQ         $0x12, R10
 	VPBROADCASTW (R9), X0
@@ -7588,11 +7668,11 @@ loop276:
 	VMOVUPS      Y2, 96(R8)
 	ADDQ         $0x12, R9
 	ADDQ         $0x00000080, R8
-	JMP          loop276
+	JMP          loop282
 
-rest277:
+rest283:
 	TESTQ DX, DX
-	JNZ   listed275
+	JNZ   listed281
 	MOVQ  512(DI), AX
 	MOVQ  696(DI), CX
 	MOVQ  704(DI), DX
@@ -7602,7 +7682,7 @@ rest277:
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed279:
+listed285:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -7616,9 +7696,9 @@ listed279:
 	IMULQ   SI, R8
 	ADDQ    472(DI), R8
 
-loop280:
+loop286:
 	SUBQ         $0x20, R11
-	JLT          rest281
+	JLT          rest287
 	PREFETCHT1   (R10)
 	ADDQ         $0x12, R10
 	VPBROADCASTW (R9), X0
@@ -7646,11 +7726,11 @@ loop280:
 	VMOVUPS      Y2, 96(R8)
 	ADDQ         $0x12, R9
 	ADDQ         $0x00000080, R8
-	JMP          loop280
+	JMP          loop286
 
-rest281:
+rest287:
 	TESTQ DX, DX
-	JNZ   listed279
+	JNZ   listed285
 	TESTQ DI, DI
 	RET
 
@@ -7668,7 +7748,7 @@ TEXT ·opScores1Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   176(DI), R11
 	IMUL3Q $0x10, R11, R11
 
-cells283:
+cells289:
 	MOVQ   AX, R12
 	MOVQ   736(DI), R13
 	MOVQ   192(DI), R14
@@ -7681,7 +7761,7 @@ cells283:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims284:
+dims290:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -7873,7 +7953,7 @@ dims284:
 	ADDQ         $0x12, R12
 	ADDQ         $0x00000080, R13
 	SUBQ         $0x20, R14
-	JNZ          dims284
+	JNZ          dims290
 	VPERM2F128   $0x21, Y4, Y0, Y8
 	VBLENDPS     $0xf0, Y4, Y0, Y0
 	VADDPS       Y8, Y0, Y0
@@ -7897,7 +7977,7 @@ dims284:
 	LEAQ         (AX)(SI*8), AX
 	ADDQ         $0x20, CX
 	SUBQ         $0x08, DX
-	JG           cells283
+	JG           cells289
 	TESTQ        DI, DI
 	RET
 
@@ -7913,9 +7993,9 @@ TEXT ·opValues1Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 168(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel285:
+panel291:
 	CMPQ         DX, $0x40
-	JLT          narrower286
+	JLT          narrower292
 	VBROADCASTSS 1024(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
@@ -7930,7 +8010,7 @@ panel285:
 	MOVQ         664(DI), R11
 	MOVQ         BX, R12
 
-cells287:
+cells293:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Y8
 	VPBROADCASTW (SI), X9
@@ -7983,7 +8063,7 @@ cells287:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells287
+	JNZ          cells293
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -7998,12 +8078,12 @@ cells287:
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel285
+	JMP          panel291
 
-narrower286:
-panel288:
+narrower292:
+panel294:
 	CMPQ         DX, $0x20
-	JLT          narrower289
+	JLT          narrower295
 	VBROADCASTSS 1024(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
@@ -8014,7 +8094,7 @@ panel288:
 	MOVQ         664(DI), R11
 	MOVQ         BX, R12
 
-cells290:
+cells296:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Y4
 	VPBROADCASTW (SI), X5
@@ -8044,7 +8124,7 @@ cells290:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells290
+	JNZ          cells296
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -8055,9 +8135,9 @@ cells290:
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel288
+	JMP          panel294
 
-narrower289:
+narrower295:
 	TESTQ DI, DI
 	RET
 
@@ -8075,7 +8155,7 @@ TEXT ·opScores2Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   176(DI), R10
 	IMUL3Q $0x08, R10, R10
 
-cells291:
+cells297:
 	MOVQ   AX, R11
 	MOVQ   736(DI), R12
 	MOVQ   192(DI), R13
@@ -8088,7 +8168,7 @@ cells291:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims292:
+dims298:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	VPBROADCASTW (R11), X8
@@ -8203,7 +8283,7 @@ dims292:
 	ADDQ         $0x12, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims292
+	JNZ          dims298
 	VPERM2F128   $0x21, Y4, Y0, Y8
 	VBLENDPS     $0xf0, Y4, Y0, Y0
 	VADDPS       Y8, Y0, Y0
@@ -8227,7 +8307,7 @@ dims292:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x20, CX
 	SUBQ         $0x04, DX
-	JG           cells291
+	JG           cells297
 	TESTQ        DI, DI
 	RET
 
@@ -8243,9 +8323,9 @@ TEXT ·opValues2Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 168(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel293:
+panel299:
 	CMPQ         DX, $0x20
-	JLT          narrower294
+	JLT          narrower300
 	VBROADCASTSS 1024(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y2
@@ -8261,7 +8341,7 @@ panel293:
 	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells295:
+cells301:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y8
 	VBROADCASTSS 4(R11), Y9
@@ -8296,7 +8376,7 @@ cells295:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells295
+	JNZ          cells301
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y3, 64(CX)
@@ -8311,9 +8391,9 @@ cells295:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel293
+	JMP          panel299
 
-narrower294:
+narrower300:
 	TESTQ DI, DI
 	RET
 
@@ -8331,7 +8411,7 @@ TEXT ·opScores3Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   176(DI), R10
 	IMUL3Q $0x08, R10, R10
 
-cells296:
+cells302:
 	MOVQ   AX, R11
 	MOVQ   736(DI), R12
 	MOVQ   192(DI), R13
@@ -8348,7 +8428,7 @@ cells296:
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
 
-dims297:
+dims303:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	VPBROADCASTW (R11), X12
@@ -8479,7 +8559,7 @@ dims297:
 	ADDQ         $0x12, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims297
+	JNZ          dims303
 	VPERM2F128   $0x21, Y3, Y0, Y12
 	VBLENDPS     $0xf0, Y3, Y0, Y0
 	VADDPS       Y12, Y0, Y0
@@ -8517,7 +8597,7 @@ dims297:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x04, DX
-	JG           cells296
+	JG           cells302
 	TESTQ        DI, DI
 	RET
 
@@ -8533,9 +8613,9 @@ TEXT ·opValues3Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 168(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel298:
+panel304:
 	CMPQ         DX, $0x20
-	JLT          narrower299
+	JLT          narrower305
 	VBROADCASTSS 1024(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
@@ -8550,7 +8630,7 @@ panel298:
 	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells300:
+cells306:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Y6
 	VBROADCASTSS 4(R11), Y7
@@ -8576,7 +8656,7 @@ cells300:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells300
+	JNZ          cells306
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -8597,7 +8677,7 @@ cells300:
 	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells301:
+cells307:
 	VBROADCASTSS (R11), Y6
 	VBROADCASTSS 4(R11), Y7
 	VBROADCASTSS 8(R11), Y8
@@ -8621,7 +8701,7 @@ cells301:
 	ADDQ         R9, R8
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells301
+	JNZ          cells307
 	VMOVUPS      Y1, 64(CX)
 	VMOVUPS      Y0, 96(CX)
 	VMOVUPS      Y3, 64(CX)(SI*1)
@@ -8634,9 +8714,9 @@ cells301:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel298
+	JMP          panel304
 
-narrower299:
+narrower305:
 	TESTQ DI, DI
 	RET
 
@@ -8654,7 +8734,7 @@ TEXT ·opScores4Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   176(DI), R10
 	IMUL3Q $0x04, R10, R10
 
-cells302:
+cells308:
 	MOVQ   AX, R11
 	MOVQ   736(DI), R12
 	MOVQ   192(DI), R13
@@ -8667,7 +8747,7 @@ cells302:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-dims303:
+dims309:
 	PREFETCHT1   (BX)
 	VPBROADCASTW (R11), X8
 	VCVTPH2PS    X8, Y8
@@ -8743,7 +8823,7 @@ dims303:
 	ADDQ         $0x12, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims303
+	JNZ          dims309
 	VPERM2F128   $0x21, Y4, Y0, Y8
 	VBLENDPS     $0xf0, Y4, Y0, Y0
 	VADDPS       Y8, Y0, Y0
@@ -8767,7 +8847,7 @@ dims303:
 	LEAQ         (AX)(SI*2), AX
 	ADDQ         $0x20, CX
 	SUBQ         $0x02, DX
-	JG           cells302
+	JG           cells308
 	TESTQ        DI, DI
 	RET
 
@@ -8783,9 +8863,9 @@ TEXT ·opValues4Q4_0AVX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 168(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel304:
+panel310:
 	CMPQ         DX, $0x20
-	JLT          narrower305
+	JLT          narrower311
 	VBROADCASTSS 1024(DI), Y0
 	VMULPS       (CX), Y0, Y1
 	VMULPS       32(CX), Y0, Y0
@@ -8803,7 +8883,7 @@ panel304:
 	MOVQ         664(DI), R13
 	MOVQ         BX, R14
 
-cells306:
+cells312:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Y8
 	VBROADCASTSS 4(R12), Y9
@@ -8832,7 +8912,7 @@ cells306:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells306
+	JNZ          cells312
 	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, 32(CX)
 	VMOVUPS      Y3, (CX)(SI*1)
@@ -8858,7 +8938,7 @@ cells306:
 	MOVQ         664(DI), R13
 	MOVQ         BX, R14
 
-cells307:
+cells313:
 	VBROADCASTSS (R12), Y8
 	VBROADCASTSS 4(R12), Y9
 	VBROADCASTSS 8(R12), Y10
@@ -8885,7 +8965,7 @@ cells307:
 	ADDQ         R9, R11
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells307
+	JNZ          cells313
 	VMOVUPS      Y1, 64(CX)
 	VMOVUPS      Y0, 96(CX)
 	VMOVUPS      Y3, 64(CX)(SI*1)
@@ -8900,9 +8980,9 @@ cells307:
 	IMUL3Q       $0x02, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x20, DX
-	JMP          panel304
+	JMP          panel310
 
-narrower305:
+narrower311:
 	TESTQ DI, DI
 	RET
 
@@ -8915,14 +8995,14 @@ TEXT ·opSoftmax1AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  AX, 776(DI)
 	MOVL  280(DI), AX
 	TESTL AX, AX
-	JZ    noCap308
+	JZ    noCap314
 
 	// soft cap
 	VBROADCASTSS 280(DI), Z0
 	MOVQ         424(DI), AX
 	MOVQ         776(DI), CX
 
-vecs309:
+vecs315:
 	VMOVUPS     tanhHigh<>+0(SB), Z1
 	VMOVUPS     one<>+0(SB), Z2
 	VMOVUPS     two<>+0(SB), Z3
@@ -8947,11 +9027,11 @@ vecs309:
 	VMOVUPS     Z1, (AX)
 	ADDQ        $0x40, AX
 	DECQ        CX
-	JNZ         vecs309
+	JNZ         vecs315
 
-noCap308:
+noCap314:
 	CMPQ 800(DI), $0x00
-	JEQ  allSeen310
+	JEQ  allSeen316
 
 	// cells that some do not see: the mask's bit of each is shifted to the sign
 	VBROADCASTSS 808(DI), Z0
@@ -8961,7 +9041,7 @@ noCap308:
 	MOVQ         424(DI), AX
 	MOVQ         776(DI), CX
 
-vecs311:
+vecs317:
 	VPSLLVD   Z1, Z0, Z4
 	VPMOVD2M  Z4, K1
 	VBLENDMPS (AX), Z3, K1, Z4
@@ -8969,9 +9049,9 @@ vecs311:
 	VPSUBD    Z2, Z1, Z1
 	ADDQ      $0x40, AX
 	DECQ      CX
-	JNZ       vecs311
+	JNZ       vecs317
 
-allSeen310:
+allSeen316:
 	// behind the last cell
 	MOVQ    664(DI), AX
 	MOVQ    424(DI), CX
@@ -8985,11 +9065,11 @@ allSeen310:
 	MOVQ         424(DI), CX
 	MOVQ         776(DI), DX
 
-vecs312:
+vecs318:
 	VMAXPS      (CX), Z1, Z1
 	ADDQ        $0x40, CX
 	DECQ        DX
-	JNZ         vecs312
+	JNZ         vecs318
 	VSHUFF64X2  $0x4e, Z1, Z1, Z2
 	VMAXPS      Z2, Z1, Z1
 	VSHUFF32X4  $0xb1, Z1, Z1, Z2
@@ -9018,7 +9098,7 @@ vecs312:
 	MOVQ 424(DI), AX
 	MOVQ 776(DI), CX
 
-vecs313:
+vecs319:
 	VMOVUPS     (AX), Z2
 	VSUBPS      Z1, Z2, Z2
 	VMOVUPS     expLow<>+0(SB), Z3
@@ -9036,21 +9116,21 @@ vecs313:
 	VMOVUPS     Z2, (AX)
 	ADDQ        $0x40, AX
 	DECQ        CX
-	JNZ         vecs313
+	JNZ         vecs319
 
 	// sums
 	VXORPS Z1, Z1, Z1
 	MOVQ   424(DI), AX
 	MOVQ   776(DI), CX
 
-sums314:
+sums320:
 	VADDPS      (AX), X1, X1
 	VADDPS      16(AX), X1, X1
 	VADDPS      32(AX), X1, X1
 	VADDPS      48(AX), X1, X1
 	ADDQ        $0x40, AX
 	SUBQ        $0x01, CX
-	JNZ         sums314
+	JNZ         sums320
 	VSHUFPS     $0x4e, X1, X1, X2
 	VADDPS      X2, X1, X1
 	VSHUFPS     $0xb1, X1, X1, X2
@@ -9068,10 +9148,10 @@ TEXT ·opSeenValues1AVX512(SB), NOSPLIT|NOFRAME, $0
 	XORL AX, AX
 	MOVQ 760(DI), CX
 
-vector315:
+vector321:
 	MOVL  808(DI)(AX*4), DX
 	TESTQ DX, DX
-	JZ    blind316
+	JZ    blind322
 	MOVQ  424(DI), BX
 	LEAQ  (BX)(AX*4), BX
 	MOVQ  656(DI), SI
@@ -9079,9 +9159,9 @@ vector315:
 	MOVQ  200(DI), R9
 	MOVQ  216(DI), R10
 
-panel317:
+panel323:
 	CMPQ         R9, $0x40
-	JLT          narrower318
+	JLT          narrower324
 	VBROADCASTSS 1024(DI)(AX*4), Z0
 	VMULPS       (R8), Z0, Z1
 	VMULPS       64(R8), Z0, Z2
@@ -9089,7 +9169,7 @@ panel317:
 	VMULPS       192(R8), Z0, Z0
 	MOVQ         DX, R11
 
-seen319:
+seen325:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -9100,7 +9180,7 @@ seen319:
 	VFMADD231PS  128(SI)(R13*1), Z4, Z3
 	VFMADD231PS  192(SI)(R13*1), Z4, Z0
 	TESTQ        R11, R11
-	JNZ          seen319
+	JNZ          seen325
 	VMOVUPS      Z1, (R8)
 	VMOVUPS      Z2, 64(R8)
 	VMOVUPS      Z3, 128(R8)
@@ -9108,17 +9188,17 @@ seen319:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x40, R9
-	JMP          panel317
+	JMP          panel323
 
-narrower318:
-panel320:
+narrower324:
+panel326:
 	CMPQ         R9, $0x10
-	JLT          narrower321
+	JLT          narrower327
 	VBROADCASTSS 1024(DI)(AX*4), Z0
 	VMULPS       (R8), Z0, Z0
 	MOVQ         DX, R11
 
-seen322:
+seen328:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -9126,19 +9206,19 @@ seen322:
 	VBROADCASTSS (BX)(R12*4), Z1
 	VFMADD231PS  (SI)(R13*1), Z1, Z0
 	TESTQ        R11, R11
-	JNZ          seen322
+	JNZ          seen328
 	VMOVUPS      Z0, (R8)
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, R8
 	SUBQ         $0x10, R9
-	JMP          panel320
+	JMP          panel326
 
-narrower321:
-blind316:
+narrower327:
+blind322:
 	ADDQ  216(DI), CX
 	INCQ  AX
 	CMPQ  AX, 784(DI)
-	JLT   vector315
+	JLT   vector321
 	TESTQ DI, DI
 	RET
 
@@ -9152,14 +9232,14 @@ TEXT ·opSoftmax2AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  AX, 776(DI)
 	MOVL  280(DI), AX
 	TESTL AX, AX
-	JZ    noCap323
+	JZ    noCap329
 
 	// soft cap
 	VBROADCASTSS 280(DI), Z0
 	MOVQ         424(DI), AX
 	MOVQ         776(DI), CX
 
-vecs324:
+vecs330:
 	VMOVUPS     tanhHigh<>+0(SB), Z1
 	VMOVUPS     one<>+0(SB), Z2
 	VMOVUPS     two<>+0(SB), Z3
@@ -9184,11 +9264,11 @@ vecs324:
 	VMOVUPS     Z1, (AX)
 	ADDQ        $0x40, AX
 	DECQ        CX
-	JNZ         vecs324
+	JNZ         vecs330
 
-noCap323:
+noCap329:
 	CMPQ 800(DI), $0x00
-	JEQ  allSeen325
+	JEQ  allSeen331
 
 	// cells that some do not see: the mask's bit of each is shifted to the sign
 	VBROADCASTSD 808(DI), Z0
@@ -9198,7 +9278,7 @@ noCap323:
 	MOVQ         424(DI), AX
 	MOVQ         776(DI), CX
 
-vecs326:
+vecs332:
 	VPSLLVD   Z1, Z0, Z4
 	VPMOVD2M  Z4, K1
 	VBLENDMPS (AX), Z3, K1, Z4
@@ -9206,9 +9286,9 @@ vecs326:
 	VPSUBD    Z2, Z1, Z1
 	ADDQ      $0x40, AX
 	DECQ      CX
-	JNZ       vecs326
+	JNZ       vecs332
 
-allSeen325:
+allSeen331:
 	// behind the last cell
 	MOVQ    664(DI), AX
 	MOVQ    424(DI), CX
@@ -9223,11 +9303,11 @@ allSeen325:
 	MOVQ         424(DI), CX
 	MOVQ         776(DI), DX
 
-vecs327:
+vecs333:
 	VMAXPS      (CX), Z1, Z1
 	ADDQ        $0x40, CX
 	DECQ        DX
-	JNZ         vecs327
+	JNZ         vecs333
 	VSHUFF64X2  $0x4e, Z1, Z1, Z2
 	VMAXPS      Z2, Z1, Z1
 	VSHUFF32X4  $0xb1, Z1, Z1, Z2
@@ -9254,7 +9334,7 @@ vecs327:
 	MOVQ 424(DI), AX
 	MOVQ 776(DI), CX
 
-vecs328:
+vecs334:
 	VMOVUPS     (AX), Z2
 	VSUBPS      Z1, Z2, Z2
 	VMOVUPS     expLow<>+0(SB), Z3
@@ -9272,19 +9352,19 @@ vecs328:
 	VMOVUPS     Z2, (AX)
 	ADDQ        $0x40, AX
 	DECQ        CX
-	JNZ         vecs328
+	JNZ         vecs334
 
 	// sums
 	VXORPS Z1, Z1, Z1
 	MOVQ   424(DI), AX
 	MOVQ   776(DI), CX
 
-sums329:
+sums335:
 	VADDPS        (AX), Y1, Y1
 	VADDPS        32(AX), Y1, Y1
 	ADDQ          $0x40, AX
 	SUBQ          $0x01, CX
-	JNZ           sums329
+	JNZ           sums335
 	VEXTRACTF32X4 $0x01, Y1, X2
 	VADDPS        X2, X1, X1
 	VSHUFPS       $0x4e, X1, X1, X2
@@ -9302,10 +9382,10 @@ TEXT ·opSeenValues2AVX512(SB), NOSPLIT|NOFRAME, $0
 	XORL AX, AX
 	MOVQ 760(DI), CX
 
-vector330:
+vector336:
 	MOVL  808(DI)(AX*4), DX
 	TESTQ DX, DX
-	JZ    blind331
+	JZ    blind337
 	MOVQ  424(DI), BX
 	LEAQ  (BX)(AX*4), BX
 	MOVQ  656(DI), SI
@@ -9313,9 +9393,9 @@ vector330:
 	MOVQ  200(DI), R9
 	MOVQ  216(DI), R10
 
-panel332:
+panel338:
 	CMPQ         R9, $0x40
-	JLT          narrower333
+	JLT          narrower339
 	VBROADCASTSS 1024(DI)(AX*4), Z0
 	VMULPS       (R8), Z0, Z1
 	VMULPS       64(R8), Z0, Z2
@@ -9323,7 +9403,7 @@ panel332:
 	VMULPS       192(R8), Z0, Z0
 	MOVQ         DX, R11
 
-seen334:
+seen340:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -9334,7 +9414,7 @@ seen334:
 	VFMADD231PS  128(SI)(R13*1), Z4, Z3
 	VFMADD231PS  192(SI)(R13*1), Z4, Z0
 	TESTQ        R11, R11
-	JNZ          seen334
+	JNZ          seen340
 	VMOVUPS      Z1, (R8)
 	VMOVUPS      Z2, 64(R8)
 	VMOVUPS      Z3, 128(R8)
@@ -9342,17 +9422,17 @@ seen334:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x40, R9
-	JMP          panel332
+	JMP          panel338
 
-narrower333:
-panel335:
+narrower339:
+panel341:
 	CMPQ         R9, $0x10
-	JLT          narrower336
+	JLT          narrower342
 	VBROADCASTSS 1024(DI)(AX*4), Z0
 	VMULPS       (R8), Z0, Z0
 	MOVQ         DX, R11
 
-seen337:
+seen343:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -9360,19 +9440,19 @@ seen337:
 	VBROADCASTSS (BX)(R12*8), Z1
 	VFMADD231PS  (SI)(R13*1), Z1, Z0
 	TESTQ        R11, R11
-	JNZ          seen337
+	JNZ          seen343
 	VMOVUPS      Z0, (R8)
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, R8
 	SUBQ         $0x10, R9
-	JMP          panel335
+	JMP          panel341
 
-narrower336:
-blind331:
+narrower342:
+blind337:
 	ADDQ  216(DI), CX
 	INCQ  AX
 	CMPQ  AX, 784(DI)
-	JLT   vector330
+	JLT   vector336
 	TESTQ DI, DI
 	RET
 
@@ -9386,14 +9466,14 @@ TEXT ·opSoftmax4AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  AX, 776(DI)
 	MOVL  280(DI), AX
 	TESTL AX, AX
-	JZ    noCap338
+	JZ    noCap344
 
 	// soft cap
 	VBROADCASTSS 280(DI), Z0
 	MOVQ         424(DI), AX
 	MOVQ         776(DI), CX
 
-vecs339:
+vecs345:
 	VMOVUPS     tanhHigh<>+0(SB), Z1
 	VMOVUPS     one<>+0(SB), Z2
 	VMOVUPS     two<>+0(SB), Z3
@@ -9418,11 +9498,11 @@ vecs339:
 	VMOVUPS     Z1, (AX)
 	ADDQ        $0x40, AX
 	DECQ        CX
-	JNZ         vecs339
+	JNZ         vecs345
 
-noCap338:
+noCap344:
 	CMPQ 800(DI), $0x00
-	JEQ  allSeen340
+	JEQ  allSeen346
 
 	// cells that some do not see: the mask's bit of each is shifted to the sign
 	VBROADCASTF32X4 808(DI), Z0
@@ -9432,7 +9512,7 @@ noCap338:
 	MOVQ            424(DI), AX
 	MOVQ            776(DI), CX
 
-vecs341:
+vecs347:
 	VPSLLVD   Z1, Z0, Z4
 	VPMOVD2M  Z4, K1
 	VBLENDMPS (AX), Z3, K1, Z4
@@ -9440,9 +9520,9 @@ vecs341:
 	VPSUBD    Z2, Z1, Z1
 	ADDQ      $0x40, AX
 	DECQ      CX
-	JNZ       vecs341
+	JNZ       vecs347
 
-allSeen340:
+allSeen346:
 	// behind the last cell
 	MOVQ    664(DI), AX
 	MOVQ    424(DI), CX
@@ -9457,11 +9537,11 @@ allSeen340:
 	MOVQ            424(DI), CX
 	MOVQ            776(DI), DX
 
-vecs342:
+vecs348:
 	VMAXPS      (CX), Z1, Z1
 	ADDQ        $0x40, CX
 	DECQ        DX
-	JNZ         vecs342
+	JNZ         vecs348
 	VSHUFF64X2  $0x4e, Z1, Z1, Z2
 	VMAXPS      Z2, Z1, Z1
 	VSHUFF32X4  $0xb1, Z1, Z1, Z2
@@ -9486,7 +9566,7 @@ vecs342:
 	MOVQ 424(DI), AX
 	MOVQ 776(DI), CX
 
-vecs343:
+vecs349:
 	VMOVUPS     (AX), Z2
 	VSUBPS      Z1, Z2, Z2
 	VMOVUPS     expLow<>+0(SB), Z3
@@ -9504,18 +9584,18 @@ vecs343:
 	VMOVUPS     Z2, (AX)
 	ADDQ        $0x40, AX
 	DECQ        CX
-	JNZ         vecs343
+	JNZ         vecs349
 
 	// sums
 	VXORPS Z1, Z1, Z1
 	MOVQ   424(DI), AX
 	MOVQ   776(DI), CX
 
-sums344:
+sums350:
 	VADDPS        (AX), Z1, Z1
 	ADDQ          $0x40, AX
 	SUBQ          $0x01, CX
-	JNZ           sums344
+	JNZ           sums350
 	VEXTRACTF64X4 $0x01, Z1, Y2
 	VADDPS        Y2, Y1, Y1
 	VEXTRACTF32X4 $0x01, Y1, X2
@@ -9533,10 +9613,10 @@ TEXT ·opSeenValues4AVX512(SB), NOSPLIT|NOFRAME, $0
 	XORL AX, AX
 	MOVQ 760(DI), CX
 
-vector345:
+vector351:
 	MOVL  808(DI)(AX*4), DX
 	TESTQ DX, DX
-	JZ    blind346
+	JZ    blind352
 	MOVQ  424(DI), BX
 	LEAQ  (BX)(AX*4), BX
 	MOVQ  656(DI), SI
@@ -9544,9 +9624,9 @@ vector345:
 	MOVQ  200(DI), R9
 	MOVQ  216(DI), R10
 
-panel347:
+panel353:
 	CMPQ         R9, $0x40
-	JLT          narrower348
+	JLT          narrower354
 	VBROADCASTSS 1024(DI)(AX*4), Z0
 	VMULPS       (R8), Z0, Z1
 	VMULPS       64(R8), Z0, Z2
@@ -9554,7 +9634,7 @@ panel347:
 	VMULPS       192(R8), Z0, Z0
 	MOVQ         DX, R11
 
-seen349:
+seen355:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -9566,7 +9646,7 @@ seen349:
 	VFMADD231PS  128(SI)(R13*1), Z4, Z3
 	VFMADD231PS  192(SI)(R13*1), Z4, Z0
 	TESTQ        R11, R11
-	JNZ          seen349
+	JNZ          seen355
 	VMOVUPS      Z1, (R8)
 	VMOVUPS      Z2, 64(R8)
 	VMOVUPS      Z3, 128(R8)
@@ -9574,17 +9654,17 @@ seen349:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x40, R9
-	JMP          panel347
+	JMP          panel353
 
-narrower348:
-panel350:
+narrower354:
+panel356:
 	CMPQ         R9, $0x10
-	JLT          narrower351
+	JLT          narrower357
 	VBROADCASTSS 1024(DI)(AX*4), Z0
 	VMULPS       (R8), Z0, Z0
 	MOVQ         DX, R11
 
-seen352:
+seen358:
 	TZCNTQ       R11, R12
 	BLSRQ        R11, R11
 	MOVQ         R12, R13
@@ -9593,19 +9673,19 @@ seen352:
 	VBROADCASTSS (BX)(R12*4), Z1
 	VFMADD231PS  (SI)(R13*1), Z1, Z0
 	TESTQ        R11, R11
-	JNZ          seen352
+	JNZ          seen358
 	VMOVUPS      Z0, (R8)
 	ADDQ         $0x40, SI
 	ADDQ         $0x40, R8
 	SUBQ         $0x10, R9
-	JMP          panel350
+	JMP          panel356
 
-narrower351:
-blind346:
+narrower357:
+blind352:
 	ADDQ  216(DI), CX
 	INCQ  AX
 	CMPQ  AX, 784(DI)
-	JLT   vector345
+	JLT   vector351
 	TESTQ DI, DI
 	RET
 
@@ -9623,7 +9703,7 @@ TEXT ·opColumnScoresAVX512(SB), NOSPLIT|NOFRAME, $0
 	ADDQ CX, R8
 	MOVQ 664(DI), R9
 
-cells353:
+cells359:
 	MOVQ        736(DI), R10
 	VMOVUPS     (R10), Z0
 	VMULPS.BCST (AX), Z0, Z1
@@ -9633,9 +9713,9 @@ cells353:
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
 
-more354:
+more360:
 	SUBQ             $0x00000100, R11
-	JLT              fewer355
+	JLT              fewer361
 	VMOVUPS          1024(R10), Z4
 	VFMADD231PS.BCST 64(AX), Z4, Z1
 	VFMADD231PS.BCST 64(BX), Z4, Z2
@@ -9661,14 +9741,14 @@ more354:
 	ADDQ             $0x00000100, SI
 	ADDQ             $0x00000100, R8
 	ADDQ             $0x00001000, R10
-	JMP              more354
+	JMP              more360
 
-fewer355:
+fewer361:
 	ADDQ $0x00000100, R11
 
-more356:
+more362:
 	SUBQ             $0x40, R11
-	JLT              fewer357
+	JLT              fewer363
 	VMOVUPS          1024(R10), Z4
 	VFMADD231PS.BCST 64(AX), Z4, Z1
 	VFMADD231PS.BCST 64(BX), Z4, Z2
@@ -9679,9 +9759,9 @@ more356:
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	JMP              more356
+	JMP              more362
 
-fewer357:
+fewer363:
 	ADDQ        $0x40, R11
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
@@ -9698,9 +9778,9 @@ fewer357:
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
 
-more358:
+more364:
 	SUBQ             $0x00000100, R11
-	JLT              fewer359
+	JLT              fewer365
 	VMOVUPS          1536(R10), Z8
 	VFMADD231PS.BCST 96(AX), Z8, Z5
 	VFMADD231PS.BCST 96(BX), Z8, Z6
@@ -9726,14 +9806,14 @@ more358:
 	ADDQ             $0x00000100, SI
 	ADDQ             $0x00000100, R8
 	ADDQ             $0x00001000, R10
-	JMP              more358
+	JMP              more364
 
-fewer359:
+fewer365:
 	ADDQ $0x00000100, R11
 
-more360:
+more366:
 	SUBQ             $0x40, R11
-	JLT              fewer361
+	JLT              fewer367
 	VMOVUPS          1536(R10), Z8
 	VFMADD231PS.BCST 96(AX), Z8, Z5
 	VFMADD231PS.BCST 96(BX), Z8, Z6
@@ -9744,9 +9824,9 @@ more360:
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	JMP              more360
+	JMP              more366
 
-fewer361:
+fewer367:
 	ADDQ        $0x40, R11
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
@@ -9767,9 +9847,9 @@ fewer361:
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
 
-more362:
+more368:
 	SUBQ             $0x00000100, R11
-	JLT              fewer363
+	JLT              fewer369
 	VMOVUPS          1280(R10), Z8
 	VFMADD231PS.BCST 80(AX), Z8, Z5
 	VFMADD231PS.BCST 80(BX), Z8, Z6
@@ -9795,14 +9875,14 @@ more362:
 	ADDQ             $0x00000100, SI
 	ADDQ             $0x00000100, R8
 	ADDQ             $0x00001000, R10
-	JMP              more362
+	JMP              more368
 
-fewer363:
+fewer369:
 	ADDQ $0x00000100, R11
 
-more364:
+more370:
 	SUBQ             $0x40, R11
-	JLT              fewer365
+	JLT              fewer371
 	VMOVUPS          1280(R10), Z8
 	VFMADD231PS.BCST 80(AX), Z8, Z5
 	VFMADD231PS.BCST 80(BX), Z8, Z6
@@ -9813,9 +9893,9 @@ more364:
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	JMP              more364
+	JMP              more370
 
-fewer365:
+fewer371:
 	ADDQ        $0x40, R11
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
@@ -9832,9 +9912,9 @@ fewer365:
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
 
-more366:
+more372:
 	SUBQ             $0x00000100, R11
-	JLT              fewer367
+	JLT              fewer373
 	VMOVUPS          1792(R10), Z12
 	VFMADD231PS.BCST 112(AX), Z12, Z9
 	VFMADD231PS.BCST 112(BX), Z12, Z10
@@ -9860,14 +9940,14 @@ more366:
 	ADDQ             $0x00000100, SI
 	ADDQ             $0x00000100, R8
 	ADDQ             $0x00001000, R10
-	JMP              more366
+	JMP              more372
 
-fewer367:
+fewer373:
 	ADDQ $0x00000100, R11
 
-more368:
+more374:
 	SUBQ             $0x40, R11
-	JLT              fewer369
+	JLT              fewer375
 	VMOVUPS          1792(R10), Z12
 	VFMADD231PS.BCST 112(AX), Z12, Z9
 	VFMADD231PS.BCST 112(BX), Z12, Z10
@@ -9878,9 +9958,9 @@ more368:
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	JMP              more368
+	JMP              more374
 
-fewer369:
+fewer375:
 	ADDQ        $0x40, R11
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
@@ -9905,9 +9985,9 @@ fewer369:
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
 
-more370:
+more376:
 	SUBQ             $0x00000100, R11
-	JLT              fewer371
+	JLT              fewer377
 	VMOVUPS          1088(R10), Z8
 	VFMADD231PS.BCST 68(AX), Z8, Z5
 	VFMADD231PS.BCST 68(BX), Z8, Z6
@@ -9933,14 +10013,14 @@ more370:
 	ADDQ             $0x00000100, SI
 	ADDQ             $0x00000100, R8
 	ADDQ             $0x00001000, R10
-	JMP              more370
+	JMP              more376
 
-fewer371:
+fewer377:
 	ADDQ $0x00000100, R11
 
-more372:
+more378:
 	SUBQ             $0x40, R11
-	JLT              fewer373
+	JLT              fewer379
 	VMOVUPS          1088(R10), Z8
 	VFMADD231PS.BCST 68(AX), Z8, Z5
 	VFMADD231PS.BCST 68(BX), Z8, Z6
@@ -9951,9 +10031,9 @@ more372:
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	JMP              more372
+	JMP              more378
 
-fewer373:
+fewer379:
 	ADDQ        $0x40, R11
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
@@ -9970,9 +10050,9 @@ fewer373:
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
 
-more374:
+more380:
 	SUBQ             $0x00000100, R11
-	JLT              fewer375
+	JLT              fewer381
 	VMOVUPS          1600(R10), Z12
 	VFMADD231PS.BCST 100(AX), Z12, Z9
 	VFMADD231PS.BCST 100(BX), Z12, Z10
@@ -9998,14 +10078,14 @@ more374:
 	ADDQ             $0x00000100, SI
 	ADDQ             $0x00000100, R8
 	ADDQ             $0x00001000, R10
-	JMP              more374
+	JMP              more380
 
-fewer375:
+fewer381:
 	ADDQ $0x00000100, R11
 
-more376:
+more382:
 	SUBQ             $0x40, R11
-	JLT              fewer377
+	JLT              fewer383
 	VMOVUPS          1600(R10), Z12
 	VFMADD231PS.BCST 100(AX), Z12, Z9
 	VFMADD231PS.BCST 100(BX), Z12, Z10
@@ -10016,9 +10096,9 @@ more376:
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	JMP              more376
+	JMP              more382
 
-fewer377:
+fewer383:
 	ADDQ        $0x40, R11
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
@@ -10039,9 +10119,9 @@ fewer377:
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
 
-more378:
+more384:
 	SUBQ             $0x00000100, R11
-	JLT              fewer379
+	JLT              fewer385
 	VMOVUPS          1344(R10), Z12
 	VFMADD231PS.BCST 84(AX), Z12, Z9
 	VFMADD231PS.BCST 84(BX), Z12, Z10
@@ -10067,14 +10147,14 @@ more378:
 	ADDQ             $0x00000100, SI
 	ADDQ             $0x00000100, R8
 	ADDQ             $0x00001000, R10
-	JMP              more378
+	JMP              more384
 
-fewer379:
+fewer385:
 	ADDQ $0x00000100, R11
 
-more380:
+more386:
 	SUBQ             $0x40, R11
-	JLT              fewer381
+	JLT              fewer387
 	VMOVUPS          1344(R10), Z12
 	VFMADD231PS.BCST 84(AX), Z12, Z9
 	VFMADD231PS.BCST 84(BX), Z12, Z10
@@ -10085,9 +10165,9 @@ more380:
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	JMP              more380
+	JMP              more386
 
-fewer381:
+fewer387:
 	ADDQ        $0x40, R11
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
@@ -10104,9 +10184,9 @@ fewer381:
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
 
-more382:
+more388:
 	SUBQ             $0x00000100, R11
-	JLT              fewer383
+	JLT              fewer389
 	VMOVUPS          1856(R10), Z16
 	VFMADD231PS.BCST 116(AX), Z16, Z13
 	VFMADD231PS.BCST 116(BX), Z16, Z14
@@ -10132,14 +10212,14 @@ more382:
 	ADDQ             $0x00000100, SI
 	ADDQ             $0x00000100, R8
 	ADDQ             $0x00001000, R10
-	JMP              more382
+	JMP              more388
 
-fewer383:
+fewer389:
 	ADDQ $0x00000100, R11
 
-more384:
+more390:
 	SUBQ             $0x40, R11
-	JLT              fewer385
+	JLT              fewer391
 	VMOVUPS          1856(R10), Z16
 	VFMADD231PS.BCST 116(AX), Z16, Z13
 	VFMADD231PS.BCST 116(BX), Z16, Z14
@@ -10150,9 +10230,9 @@ more384:
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	JMP              more384
+	JMP              more390
 
-fewer385:
+fewer391:
 	ADDQ        $0x40, R11
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
@@ -10181,9 +10261,9 @@ fewer385:
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
 
-more386:
+more392:
 	SUBQ             $0x00000100, R11
-	JLT              fewer387
+	JLT              fewer393
 	VMOVUPS          1152(R10), Z8
 	VFMADD231PS.BCST 72(AX), Z8, Z5
 	VFMADD231PS.BCST 72(BX), Z8, Z6
@@ -10209,14 +10289,14 @@ more386:
 	ADDQ             $0x00000100, SI
 	ADDQ             $0x00000100, R8
 	ADDQ             $0x00001000, R10
-	JMP              more386
+	JMP              more392
 
-fewer387:
+fewer393:
 	ADDQ $0x00000100, R11
 
-more388:
+more394:
 	SUBQ             $0x40, R11
-	JLT              fewer389
+	JLT              fewer395
 	VMOVUPS          1152(R10), Z8
 	VFMADD231PS.BCST 72(AX), Z8, Z5
 	VFMADD231PS.BCST 72(BX), Z8, Z6
@@ -10227,9 +10307,9 @@ more388:
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	JMP              more388
+	JMP              more394
 
-fewer389:
+fewer395:
 	ADDQ        $0x40, R11
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
@@ -10246,9 +10326,9 @@ fewer389:
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
 
-more390:
+more396:
 	SUBQ             $0x00000100, R11
-	JLT              fewer391
+	JLT              fewer397
 	VMOVUPS          1664(R10), Z12
 	VFMADD231PS.BCST 104(AX), Z12, Z9
 	VFMADD231PS.BCST 104(BX), Z12, Z10
@@ -10274,14 +10354,14 @@ more390:
 	ADDQ             $0x00000100, SI
 	ADDQ             $0x00000100, R8
 	ADDQ             $0x00001000, R10
-	JMP              more390
+	JMP              more396
 
-fewer391:
+fewer397:
 	ADDQ $0x00000100, R11
 
-more392:
+more398:
 	SUBQ             $0x40, R11
-	JLT              fewer393
+	JLT              fewer399
 	VMOVUPS          1664(R10), Z12
 	VFMADD231PS.BCST 104(AX), Z12, Z9
 	VFMADD231PS.BCST 104(BX), Z12, Z10
@@ -10292,9 +10372,9 @@ more392:
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	JMP              more392
+	JMP              more398
 
-fewer393:
+fewer399:
 	ADDQ        $0x40, R11
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
@@ -10315,9 +10395,9 @@ fewer393:
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
 
-more394:
+more400:
 	SUBQ             $0x00000100, R11
-	JLT              fewer395
+	JLT              fewer401
 	VMOVUPS          1408(R10), Z12
 	VFMADD231PS.BCST 88(AX), Z12, Z9
 	VFMADD231PS.BCST 88(BX), Z12, Z10
@@ -10343,14 +10423,14 @@ more394:
 	ADDQ             $0x00000100, SI
 	ADDQ             $0x00000100, R8
 	ADDQ             $0x00001000, R10
-	JMP              more394
+	JMP              more400
 
-fewer395:
+fewer401:
 	ADDQ $0x00000100, R11
 
-more396:
+more402:
 	SUBQ             $0x40, R11
-	JLT              fewer397
+	JLT              fewer403
 	VMOVUPS          1408(R10), Z12
 	VFMADD231PS.BCST 88(AX), Z12, Z9
 	VFMADD231PS.BCST 88(BX), Z12, Z10
@@ -10361,9 +10441,9 @@ more396:
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	JMP              more396
+	JMP              more402
 
-fewer397:
+fewer403:
 	ADDQ        $0x40, R11
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
@@ -10380,9 +10460,9 @@ fewer397:
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
 
-more398:
+more404:
 	SUBQ             $0x00000100, R11
-	JLT              fewer399
+	JLT              fewer405
 	VMOVUPS          1920(R10), Z16
 	VFMADD231PS.BCST 120(AX), Z16, Z13
 	VFMADD231PS.BCST 120(BX), Z16, Z14
@@ -10408,14 +10488,14 @@ more398:
 	ADDQ             $0x00000100, SI
 	ADDQ             $0x00000100, R8
 	ADDQ             $0x00001000, R10
-	JMP              more398
+	JMP              more404
 
-fewer399:
+fewer405:
 	ADDQ $0x00000100, R11
 
-more400:
+more406:
 	SUBQ             $0x40, R11
-	JLT              fewer401
+	JLT              fewer407
 	VMOVUPS          1920(R10), Z16
 	VFMADD231PS.BCST 120(AX), Z16, Z13
 	VFMADD231PS.BCST 120(BX), Z16, Z14
@@ -10426,9 +10506,9 @@ more400:
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	JMP              more400
+	JMP              more406
 
-fewer401:
+fewer407:
 	ADDQ        $0x40, R11
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
@@ -10453,9 +10533,9 @@ fewer401:
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
 
-more402:
+more408:
 	SUBQ             $0x00000100, R11
-	JLT              fewer403
+	JLT              fewer409
 	VMOVUPS          1216(R10), Z12
 	VFMADD231PS.BCST 76(AX), Z12, Z9
 	VFMADD231PS.BCST 76(BX), Z12, Z10
@@ -10481,14 +10561,14 @@ more402:
 	ADDQ             $0x00000100, SI
 	ADDQ             $0x00000100, R8
 	ADDQ             $0x00001000, R10
-	JMP              more402
+	JMP              more408
 
-fewer403:
+fewer409:
 	ADDQ $0x00000100, R11
 
-more404:
+more410:
 	SUBQ             $0x40, R11
-	JLT              fewer405
+	JLT              fewer411
 	VMOVUPS          1216(R10), Z12
 	VFMADD231PS.BCST 76(AX), Z12, Z9
 	VFMADD231PS.BCST 76(BX), Z12, Z10
@@ -10499,9 +10579,9 @@ more404:
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	JMP              more404
+	JMP              more410
 
-fewer405:
+fewer411:
 	ADDQ        $0x40, R11
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
@@ -10518,9 +10598,9 @@ fewer405:
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
 
-more406:
+more412:
 	SUBQ             $0x00000100, R11
-	JLT              fewer407
+	JLT              fewer413
 	VMOVUPS          1728(R10), Z16
 	VFMADD231PS.BCST 108(AX), Z16, Z13
 	VFMADD231PS.BCST 108(BX), Z16, Z14
@@ -10546,14 +10626,14 @@ more406:
 	ADDQ             $0x00000100, SI
 	ADDQ             $0x00000100, R8
 	ADDQ             $0x00001000, R10
-	JMP              more406
+	JMP              more412
 
-fewer407:
+fewer413:
 	ADDQ $0x00000100, R11
 
-more408:
+more414:
 	SUBQ             $0x40, R11
-	JLT              fewer409
+	JLT              fewer415
 	VMOVUPS          1728(R10), Z16
 	VFMADD231PS.BCST 108(AX), Z16, Z13
 	VFMADD231PS.BCST 108(BX), Z16, Z14
@@ -10564,9 +10644,9 @@ more408:
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	JMP              more408
+	JMP              more414
 
-fewer409:
+fewer415:
 	ADDQ        $0x40, R11
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
@@ -10587,9 +10667,9 @@ fewer409:
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
 
-more410:
+more416:
 	SUBQ             $0x00000100, R11
-	JLT              fewer411
+	JLT              fewer417
 	VMOVUPS          1472(R10), Z16
 	VFMADD231PS.BCST 92(AX), Z16, Z13
 	VFMADD231PS.BCST 92(BX), Z16, Z14
@@ -10615,14 +10695,14 @@ more410:
 	ADDQ             $0x00000100, SI
 	ADDQ             $0x00000100, R8
 	ADDQ             $0x00001000, R10
-	JMP              more410
+	JMP              more416
 
-fewer411:
+fewer417:
 	ADDQ $0x00000100, R11
 
-more412:
+more418:
 	SUBQ             $0x40, R11
-	JLT              fewer413
+	JLT              fewer419
 	VMOVUPS          1472(R10), Z16
 	VFMADD231PS.BCST 92(AX), Z16, Z13
 	VFMADD231PS.BCST 92(BX), Z16, Z14
@@ -10633,9 +10713,9 @@ more412:
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	JMP              more412
+	JMP              more418
 
-fewer413:
+fewer419:
 	ADDQ        $0x40, R11
 	MOVQ        CX, R10
 	SUBQ        $0x40, R10
@@ -10652,9 +10732,9 @@ fewer413:
 	MOVQ        CX, R11
 	SUBQ        $0x40, R11
 
-more414:
+more420:
 	SUBQ             $0x00000100, R11
-	JLT              fewer415
+	JLT              fewer421
 	VMOVUPS          1984(R10), Z20
 	VFMADD231PS.BCST 124(AX), Z20, Z17
 	VFMADD231PS.BCST 124(BX), Z20, Z18
@@ -10680,14 +10760,14 @@ more414:
 	ADDQ             $0x00000100, SI
 	ADDQ             $0x00000100, R8
 	ADDQ             $0x00001000, R10
-	JMP              more414
+	JMP              more420
 
-fewer415:
+fewer421:
 	ADDQ $0x00000100, R11
 
-more416:
+more422:
 	SUBQ             $0x40, R11
-	JLT              fewer417
+	JLT              fewer423
 	VMOVUPS          1984(R10), Z20
 	VFMADD231PS.BCST 124(AX), Z20, Z17
 	VFMADD231PS.BCST 124(BX), Z20, Z18
@@ -10698,9 +10778,9 @@ more416:
 	ADDQ             $0x40, SI
 	ADDQ             $0x40, R8
 	ADDQ             $0x00000400, R10
-	JMP              more416
+	JMP              more422
 
-fewer417:
+fewer423:
 	ADDQ    $0x40, R11
 	MOVQ    CX, R10
 	SUBQ    $0x40, R10
@@ -10736,7 +10816,7 @@ fewer417:
 	ADDQ    R10, SI
 	ADDQ    R10, R8
 	SUBQ    $0x04, R9
-	JG      cells353
+	JG      cells359
 	TESTQ   DI, DI
 	RET
 
@@ -10748,7 +10828,7 @@ TEXT ·opColumnScoresOf64AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 424(DI), DX
 	MOVQ 664(DI), BX
 
-cells418:
+cells424:
 	MOVQ             736(DI), SI
 	VMOVUPS          (SI), Z0
 	VMULPS.BCST      (AX), Z0, Z1
@@ -11154,7 +11234,7 @@ cells418:
 	SHLQ             $0x02, SI
 	ADDQ             SI, AX
 	SUBQ             $0x04, BX
-	JG               cells418
+	JG               cells424
 	TESTQ            DI, DI
 	RET
 
@@ -11166,7 +11246,7 @@ TEXT ·opColumnScoresOf128AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 424(DI), DX
 	MOVQ 664(DI), BX
 
-cells419:
+cells425:
 	MOVQ             736(DI), SI
 	VMOVUPS          (SI), Z0
 	VMULPS.BCST      (AX), Z0, Z1
@@ -11892,7 +11972,7 @@ cells419:
 	SHLQ             $0x02, SI
 	ADDQ             SI, AX
 	SUBQ             $0x04, BX
-	JG               cells419
+	JG               cells425
 	TESTQ            DI, DI
 	RET
 
@@ -11902,14 +11982,14 @@ TEXT ·opColumnSoftmaxAVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ  664(DI), AX
 	MOVL  280(DI), CX
 	TESTL CX, CX
-	JZ    noCap420
+	JZ    noCap426
 
 	// soft cap
 	VBROADCASTSS 280(DI), Z0
 	MOVQ         424(DI), CX
 	MOVQ         AX, DX
 
-rows421:
+rows427:
 	VMOVUPS     tanhHigh<>+0(SB), Z1
 	VMOVUPS     one<>+0(SB), Z2
 	VMOVUPS     two<>+0(SB), Z3
@@ -11934,11 +12014,11 @@ rows421:
 	VMOVUPS     Z1, (CX)
 	ADDQ        $0x40, CX
 	DECQ        DX
-	JNZ         rows421
+	JNZ         rows427
 
-noCap420:
+noCap426:
 	CMPQ 800(DI), $0x00
-	JEQ  allSeen422
+	JEQ  allSeen428
 
 	// cells that some do not see: bit c of a vector's mask is cell c
 	MOVQ    424(DI), CX
@@ -11948,7 +12028,7 @@ noCap420:
 	VMOVUPS bit<>+0(SB), Z1
 	VMOVUPS 824(DI), Z2
 
-cells423:
+cells429:
 	VPTESTMD  Z1, Z2, K1
 	KMOVW     K1, (DX)
 	VBLENDMPS (CX), Z0, K1, Z5
@@ -11957,9 +12037,9 @@ cells423:
 	ADDQ      $0x40, CX
 	ADDQ      $0x02, DX
 	DECQ      BX
-	JNZ       cells423
+	JNZ       cells429
 
-allSeen422:
+allSeen428:
 	// behind the last cell, up to a multiple of 4
 	MOVQ    424(DI), CX
 	MOVQ    AX, DX
@@ -11981,14 +12061,14 @@ allSeen422:
 	MOVQ    424(DI), BX
 	MOVQ    AX, SI
 
-rows424:
+rows430:
 	VMAXPS      (BX), Z1, Z1
 	VMAXPS      64(BX), Z2, Z2
 	VMAXPS      128(BX), Z3, Z3
 	VMAXPS      192(BX), Z4, Z4
 	ADDQ        $0x00000100, BX
 	SUBQ        $0x04, SI
-	JG          rows424
+	JG          rows430
 	VMAXPS      Z2, Z1, Z1
 	VMAXPS      Z4, Z3, Z3
 	VMAXPS      Z3, Z1, Z1
@@ -12015,7 +12095,7 @@ rows424:
 	VXORPS Z5, Z5, Z5
 	MOVQ   424(DI), CX
 
-rows425:
+rows431:
 	VMOVUPS     (CX), Z6
 	VSUBPS      Z1, Z6, Z6
 	VMOVUPS     expLow<>+0(SB), Z7
@@ -12082,7 +12162,7 @@ rows425:
 	VADDPS      Z6, Z5, Z5
 	ADDQ        $0x00000100, CX
 	SUBQ        $0x04, AX
-	JG          rows425
+	JG          rows431
 	VADDPS      Z4, Z2, Z2
 	VADDPS      Z5, Z3, Z3
 	VADDPS      Z3, Z2, Z2
@@ -12100,7 +12180,7 @@ TEXT ·opColumnValuesAVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 200(DI), DX
 	MOVQ 216(DI), BX
 
-panel426:
+panel432:
 	VMOVUPS 1024(DI), Z0
 	VMULPS  (CX), Z0, Z1
 	VMULPS  64(CX), Z0, Z2
@@ -12123,7 +12203,7 @@ panel426:
 	MOVQ    432(DI), R9
 	MOVQ    664(DI), R9
 
-cells427:
+cells433:
 	VMOVUPS          (R8), Z16
 	VFMADD231PS.BCST (SI), Z16, Z1
 	VFMADD231PS.BCST 4(SI), Z16, Z2
@@ -12144,7 +12224,7 @@ cells427:
 	ADDQ             BX, SI
 	ADDQ             $0x40, R8
 	DECQ             R9
-	JNZ              cells427
+	JNZ              cells433
 	VMOVUPS          Z1, (CX)
 	VMOVUPS          Z2, 64(CX)
 	VMOVUPS          Z3, 128(CX)
@@ -12164,7 +12244,7 @@ cells427:
 	ADDQ             $0x40, AX
 	ADDQ             $0x00000400, CX
 	SUBQ             $0x10, DX
-	JNZ              panel426
+	JNZ              panel432
 	TESTQ            DI, DI
 	RET
 
@@ -12176,7 +12256,7 @@ TEXT ·opColumnSeenValuesAVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 200(DI), DX
 	MOVQ 216(DI), BX
 
-panel428:
+panel434:
 	VMOVUPS 1024(DI), Z0
 	VMULPS  (CX), Z0, Z1
 	VMULPS  64(CX), Z0, Z2
@@ -12199,7 +12279,7 @@ panel428:
 	MOVQ    432(DI), R9
 	MOVQ    664(DI), R10
 
-cells429:
+cells435:
 	VMOVUPS          (R8), Z16
 	KMOVW            (R9), K1
 	ADDQ             $0x02, R9
@@ -12222,7 +12302,7 @@ cells429:
 	ADDQ             BX, SI
 	ADDQ             $0x40, R8
 	DECQ             R10
-	JNZ              cells429
+	JNZ              cells435
 	VMOVUPS          Z1, (CX)
 	VMOVUPS          Z2, 64(CX)
 	VMOVUPS          Z3, 128(CX)
@@ -12242,7 +12322,7 @@ cells429:
 	ADDQ             $0x40, AX
 	ADDQ             $0x00000400, CX
 	SUBQ             $0x10, DX
-	JNZ              panel428
+	JNZ              panel434
 	TESTQ            DI, DI
 	RET
 
@@ -12258,9 +12338,9 @@ TEXT ·opExpandF32AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    CX, 648(DI)
 	IMULQ   192(DI), BX
 
-loop430:
+loop436:
 	SUBQ       $0x20, BX
-	JLT        rest431
+	JLT        rest437
 	PREFETCHT1 (DX)
 	PREFETCHT1 64(DX)
 	ADDQ       $0x00000080, DX
@@ -12270,15 +12350,15 @@ loop430:
 	VMOVUPS    Z0, 64(CX)
 	ADDQ       $0x00000080, AX
 	ADDQ       $0x00000080, CX
-	JMP        loop430
+	JMP        loop436
 
-rest431:
+rest437:
 	CMPQ    BX, $-16
-	JNE     done432
+	JNE     done438
 	VMOVUPS (AX), Z0
 	VMOVUPS Z0, (CX)
 
-done432:
+done438:
 	MOVQ    632(DI), AX
 	MOVQ    472(DI), CX
 	MOVQ    472(DI), DX
@@ -12288,9 +12368,9 @@ done432:
 	MOVQ    CX, 656(DI)
 	IMULQ   200(DI), BX
 
-loop433:
+loop439:
 	SUBQ       $0x20, BX
-	JLT        rest434
+	JLT        rest440
 	PREFETCHT1 (DX)
 	PREFETCHT1 64(DX)
 	ADDQ       $0x00000080, DX
@@ -12300,15 +12380,15 @@ loop433:
 	VMOVUPS    Z0, 64(CX)
 	ADDQ       $0x00000080, AX
 	ADDQ       $0x00000080, CX
-	JMP        loop433
+	JMP        loop439
 
-rest434:
+rest440:
 	CMPQ    BX, $-16
-	JNE     done435
+	JNE     done441
 	VMOVUPS (AX), Z0
 	VMOVUPS Z0, (CX)
 
-done435:
+done441:
 	TESTQ DI, DI
 	RET
 
@@ -12324,7 +12404,7 @@ TEXT ·opGatherF32AVX512(SB), NOSPLIT|NOFRAME, $0
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed436:
+listed442:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -12338,9 +12418,9 @@ listed436:
 	IMULQ   SI, R8
 	ADDQ    464(DI), R8
 
-loop437:
+loop443:
 	SUBQ       $0x20, R11
-	JLT        rest438
+	JLT        rest444
 	PREFETCHT1 (R10)
 	PREFETCHT1 64(R10)
 	ADDQ       $0x00000080, R10
@@ -12350,17 +12430,17 @@ loop437:
 	VMOVUPS    Z0, 64(R8)
 	ADDQ       $0x00000080, R9
 	ADDQ       $0x00000080, R8
-	JMP        loop437
+	JMP        loop443
 
-rest438:
+rest444:
 	CMPQ    R11, $-16
-	JNE     done439
+	JNE     done445
 	VMOVUPS (R9), Z0
 	VMOVUPS Z0, (R8)
 
-done439:
+done445:
 	TESTQ DX, DX
-	JNZ   listed436
+	JNZ   listed442
 	MOVQ  512(DI), AX
 	MOVQ  696(DI), CX
 	MOVQ  704(DI), DX
@@ -12370,7 +12450,7 @@ done439:
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed440:
+listed446:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -12384,9 +12464,9 @@ listed440:
 	IMULQ   SI, R8
 	ADDQ    472(DI), R8
 
-loop441:
+loop447:
 	SUBQ       $0x20, R11
-	JLT        rest442
+	JLT        rest448
 	PREFETCHT1 (R10)
 	PREFETCHT1 64(R10)
 	ADDQ       $0x00000080, R10
@@ -12396,17 +12476,17 @@ loop441:
 	VMOVUPS    Z0, 64(R8)
 	ADDQ       $0x00000080, R9
 	ADDQ       $0x00000080, R8
-	JMP        loop441
+	JMP        loop447
 
-rest442:
+rest448:
 	CMPQ    R11, $-16
-	JNE     done443
+	JNE     done449
 	VMOVUPS (R9), Z0
 	VMOVUPS Z0, (R8)
 
-done443:
+done449:
 	TESTQ DX, DX
-	JNZ   listed440
+	JNZ   listed446
 	TESTQ DI, DI
 	RET
 
@@ -12424,7 +12504,7 @@ TEXT ·opScores1F32AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   176(DI), R11
 	IMUL3Q $0x10, R11, R11
 
-cells444:
+cells450:
 	MOVQ   AX, R12
 	MOVQ   736(DI), R13
 	MOVQ   192(DI), R14
@@ -12446,7 +12526,7 @@ cells444:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims445:
+dims451:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -12485,7 +12565,7 @@ dims445:
 	ADDQ        $0x40, R15
 	ADDQ        $0x40, R13
 	SUBQ        $0x10, R14
-	JNZ         dims445
+	JNZ         dims451
 	VSHUFF64X2  $0x44, Z4, Z0, Z16
 	VSHUFF64X2  $0xee, Z4, Z0, Z0
 	VADDPS      Z16, Z0, Z0
@@ -12536,7 +12616,7 @@ dims445:
 	LEAQ        (AX)(SI*8), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x10, DX
-	JG          cells444
+	JG          cells450
 	TESTQ       DI, DI
 	RET
 
@@ -12552,9 +12632,9 @@ TEXT ·opValues1F32AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 168(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel446:
+panel452:
 	CMPQ         DX, $0x00000080
-	JLT          narrower447
+	JLT          narrower453
 	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
@@ -12569,7 +12649,7 @@ panel446:
 	MOVQ         664(DI), R11
 	MOVQ         BX, R12
 
-cells448:
+cells454:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	PREFETCHT1   128(R12)
@@ -12591,7 +12671,7 @@ cells448:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells448
+	JNZ          cells454
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -12606,12 +12686,12 @@ cells448:
 	IMUL3Q       $0x08, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x00000080, DX
-	JMP          panel446
+	JMP          panel452
 
-narrower447:
-panel449:
+narrower453:
+panel455:
 	CMPQ         DX, $0x40
-	JLT          narrower450
+	JLT          narrower456
 	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
@@ -12622,7 +12702,7 @@ panel449:
 	MOVQ         664(DI), R11
 	MOVQ         BX, R12
 
-cells451:
+cells457:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	PREFETCHT1   128(R12)
@@ -12636,7 +12716,7 @@ cells451:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells451
+	JNZ          cells457
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -12647,12 +12727,12 @@ cells451:
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel449
+	JMP          panel455
 
-narrower450:
-panel452:
+narrower456:
+panel458:
 	CMPQ         DX, $0x20
-	JLT          narrower453
+	JLT          narrower459
 	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
@@ -12661,7 +12741,7 @@ panel452:
 	MOVQ         664(DI), R11
 	MOVQ         BX, R12
 
-cells454:
+cells460:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	VBROADCASTSS (R10), Z2
@@ -12671,7 +12751,7 @@ cells454:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells454
+	JNZ          cells460
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	ADDQ         $0x00000080, AX
@@ -12680,12 +12760,12 @@ cells454:
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel452
+	JMP          panel458
 
-narrower453:
-panel455:
+narrower459:
+panel461:
 	CMPQ         DX, $0x10
-	JLT          narrower456
+	JLT          narrower462
 	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z0
 	MOVQ         AX, SI
@@ -12693,7 +12773,7 @@ panel455:
 	MOVQ         664(DI), R11
 	MOVQ         BX, R12
 
-cells457:
+cells463:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Z1
 	VFMADD231PS  (SI), Z1, Z0
@@ -12701,7 +12781,7 @@ cells457:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells457
+	JNZ          cells463
 	VMOVUPS      Z0, (CX)
 	ADDQ         $0x40, AX
 	ADDQ         $0x40, CX
@@ -12709,9 +12789,9 @@ cells457:
 	IMUL3Q       $0x01, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x10, DX
-	JMP          panel455
+	JMP          panel461
 
-narrower456:
+narrower462:
 	TESTQ DI, DI
 	RET
 
@@ -12729,7 +12809,7 @@ TEXT ·opScores2F32AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   176(DI), R11
 	IMUL3Q $0x08, R11, R11
 
-cells458:
+cells464:
 	MOVQ   AX, R12
 	MOVQ   736(DI), R13
 	MOVQ   192(DI), R14
@@ -12750,7 +12830,7 @@ cells458:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims459:
+dims465:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -12789,7 +12869,7 @@ dims459:
 	ADDQ        $0x40, R12
 	ADDQ        $0x40, R13
 	SUBQ        $0x10, R14
-	JNZ         dims459
+	JNZ         dims465
 	VSHUFF64X2  $0x44, Z4, Z0, Z16
 	VSHUFF64X2  $0xee, Z4, Z0, Z0
 	VADDPS      Z16, Z0, Z0
@@ -12839,7 +12919,7 @@ dims459:
 	LEAQ        (AX)(SI*8), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x08, DX
-	JG          cells458
+	JG          cells464
 	TESTQ       DI, DI
 	RET
 
@@ -12855,9 +12935,9 @@ TEXT ·opValues2F32AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 168(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel460:
+panel466:
 	CMPQ         DX, $0x40
-	JLT          narrower461
+	JLT          narrower467
 	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
@@ -12873,7 +12953,7 @@ panel460:
 	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells462:
+cells468:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	PREFETCHT1   128(R13)
@@ -12896,7 +12976,7 @@ cells462:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells462
+	JNZ          cells468
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -12911,12 +12991,12 @@ cells462:
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel460
+	JMP          panel466
 
-narrower461:
-panel463:
+narrower467:
+panel469:
 	CMPQ         DX, $0x20
-	JLT          narrower464
+	JLT          narrower470
 	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
@@ -12928,7 +13008,7 @@ panel463:
 	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells465:
+cells471:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Z4
@@ -12943,7 +13023,7 @@ cells465:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells465
+	JNZ          cells471
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -12954,12 +13034,12 @@ cells465:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel463
+	JMP          panel469
 
-narrower464:
-panel466:
+narrower470:
+panel472:
 	CMPQ         DX, $0x10
-	JLT          narrower467
+	JLT          narrower473
 	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z0
 	VBROADCASTSS 1028(DI), Z1
@@ -12969,7 +13049,7 @@ panel466:
 	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells468:
+cells474:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z2
 	VBROADCASTSS 4(R11), Z3
@@ -12980,7 +13060,7 @@ cells468:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells468
+	JNZ          cells474
 	VMOVUPS      Z0, (CX)
 	VMOVUPS      Z1, (CX)(SI*1)
 	ADDQ         $0x40, AX
@@ -12989,9 +13069,9 @@ cells468:
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel466
+	JMP          panel472
 
-narrower467:
+narrower473:
 	TESTQ DI, DI
 	RET
 
@@ -13007,7 +13087,7 @@ TEXT ·opScores3F32AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   176(DI), R9
 	IMUL3Q $0x04, R9, R9
 
-cells469:
+cells475:
 	MOVQ   AX, R10
 	MOVQ   736(DI), R11
 	MOVQ   192(DI), R12
@@ -13024,7 +13104,7 @@ cells469:
 	VXORPS Z10, Z10, Z10
 	VXORPS Z11, Z11, Z11
 
-dims470:
+dims476:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -13052,7 +13132,7 @@ dims470:
 	ADDQ        $0x40, R10
 	ADDQ        $0x40, R11
 	SUBQ        $0x10, R12
-	JNZ         dims470
+	JNZ         dims476
 	VSHUFF64X2  $0x44, Z3, Z0, Z12
 	VSHUFF64X2  $0xee, Z3, Z0, Z0
 	VADDPS      Z12, Z0, Z0
@@ -13093,7 +13173,7 @@ dims470:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x04, DX
-	JG          cells469
+	JG          cells475
 	TESTQ       DI, DI
 	RET
 
@@ -13109,9 +13189,9 @@ TEXT ·opValues3F32AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 168(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel471:
+panel477:
 	CMPQ         DX, $0x40
-	JLT          narrower472
+	JLT          narrower478
 	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
@@ -13132,7 +13212,7 @@ panel471:
 	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells473:
+cells479:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	PREFETCHT1   128(R13)
@@ -13160,7 +13240,7 @@ cells473:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells473
+	JNZ          cells479
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -13179,12 +13259,12 @@ cells473:
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel471
+	JMP          panel477
 
-narrower472:
-panel474:
+narrower478:
+panel480:
 	CMPQ         DX, $0x20
-	JLT          narrower475
+	JLT          narrower481
 	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
@@ -13199,7 +13279,7 @@ panel474:
 	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells476:
+cells482:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Z6
@@ -13217,7 +13297,7 @@ cells476:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells476
+	JNZ          cells482
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -13230,12 +13310,12 @@ cells476:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel474
+	JMP          panel480
 
-narrower475:
-panel477:
+narrower481:
+panel483:
 	CMPQ         DX, $0x10
-	JLT          narrower478
+	JLT          narrower484
 	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z0
 	VBROADCASTSS 1028(DI), Z1
@@ -13247,7 +13327,7 @@ panel477:
 	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells479:
+cells485:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z3
 	VBROADCASTSS 4(R11), Z4
@@ -13260,7 +13340,7 @@ cells479:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells479
+	JNZ          cells485
 	VMOVUPS      Z0, (CX)
 	VMOVUPS      Z1, (CX)(SI*1)
 	VMOVUPS      Z2, (CX)(SI*2)
@@ -13270,9 +13350,9 @@ cells479:
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel477
+	JMP          panel483
 
-narrower478:
+narrower484:
 	TESTQ DI, DI
 	RET
 
@@ -13288,7 +13368,7 @@ TEXT ·opScores4F32AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   176(DI), R9
 	IMUL3Q $0x04, R9, R9
 
-cells480:
+cells486:
 	MOVQ   AX, R10
 	MOVQ   736(DI), R11
 	MOVQ   192(DI), R12
@@ -13309,7 +13389,7 @@ cells480:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims481:
+dims487:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -13342,7 +13422,7 @@ dims481:
 	ADDQ        $0x40, R10
 	ADDQ        $0x40, R11
 	SUBQ        $0x10, R12
-	JNZ         dims481
+	JNZ         dims487
 	VSHUFF64X2  $0x44, Z4, Z0, Z16
 	VSHUFF64X2  $0xee, Z4, Z0, Z0
 	VADDPS      Z16, Z0, Z0
@@ -13392,7 +13472,7 @@ dims481:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x04, DX
-	JG          cells480
+	JG          cells486
 	TESTQ       DI, DI
 	RET
 
@@ -13408,9 +13488,9 @@ TEXT ·opValues4F32AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 168(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel482:
+panel488:
 	CMPQ         DX, $0x40
-	JLT          narrower483
+	JLT          narrower489
 	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
@@ -13436,7 +13516,7 @@ panel482:
 	MOVQ         664(DI), R13
 	MOVQ         BX, R14
 
-cells484:
+cells490:
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
 	PREFETCHT1   128(R14)
@@ -13469,7 +13549,7 @@ cells484:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells484
+	JNZ          cells490
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -13492,12 +13572,12 @@ cells484:
 	IMUL3Q       $0x04, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x40, DX
-	JMP          panel482
+	JMP          panel488
 
-narrower483:
-panel485:
+narrower489:
+panel491:
 	CMPQ         DX, $0x20
-	JLT          narrower486
+	JLT          narrower492
 	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
@@ -13515,7 +13595,7 @@ panel485:
 	MOVQ         664(DI), R13
 	MOVQ         BX, R14
 
-cells487:
+cells493:
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
 	VBROADCASTSS (R12), Z8
@@ -13536,7 +13616,7 @@ cells487:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells487
+	JNZ          cells493
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -13551,12 +13631,12 @@ cells487:
 	IMUL3Q       $0x02, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x20, DX
-	JMP          panel485
+	JMP          panel491
 
-narrower486:
-panel488:
+narrower492:
+panel494:
 	CMPQ         DX, $0x10
-	JLT          narrower489
+	JLT          narrower495
 	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z0
 	VBROADCASTSS 1028(DI), Z1
@@ -13570,7 +13650,7 @@ panel488:
 	MOVQ         664(DI), R13
 	MOVQ         BX, R14
 
-cells490:
+cells496:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Z4
 	VBROADCASTSS 4(R12), Z5
@@ -13585,7 +13665,7 @@ cells490:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells490
+	JNZ          cells496
 	VMOVUPS      Z0, (CX)
 	VMOVUPS      Z1, (CX)(SI*1)
 	VMOVUPS      Z2, (CX)(SI*2)
@@ -13596,9 +13676,9 @@ cells490:
 	IMUL3Q       $0x01, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x10, DX
-	JMP          panel488
+	JMP          panel494
 
-narrower489:
+narrower495:
 	TESTQ DI, DI
 	RET
 
@@ -13614,9 +13694,9 @@ TEXT ·opExpandF16AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    CX, 648(DI)
 	IMULQ   192(DI), BX
 
-loop491:
+loop497:
 	SUBQ       $0x20, BX
-	JLT        rest492
+	JLT        rest498
 	PREFETCHT1 (DX)
 	ADDQ       $0x40, DX
 	VCVTPH2PS  (AX), Z0
@@ -13625,15 +13705,15 @@ loop491:
 	VMOVUPS    Z0, 64(CX)
 	ADDQ       $0x40, AX
 	ADDQ       $0x00000080, CX
-	JMP        loop491
+	JMP        loop497
 
-rest492:
+rest498:
 	CMPQ      BX, $-16
-	JNE       done493
+	JNE       done499
 	VCVTPH2PS (AX), Z0
 	VMOVUPS   Z0, (CX)
 
-done493:
+done499:
 	MOVQ    632(DI), AX
 	MOVQ    472(DI), CX
 	MOVQ    472(DI), DX
@@ -13643,9 +13723,9 @@ done493:
 	MOVQ    CX, 656(DI)
 	IMULQ   200(DI), BX
 
-loop494:
+loop500:
 	SUBQ       $0x20, BX
-	JLT        rest495
+	JLT        rest501
 	PREFETCHT1 (DX)
 	ADDQ       $0x40, DX
 	VCVTPH2PS  (AX), Z0
@@ -13654,15 +13734,15 @@ loop494:
 	VMOVUPS    Z0, 64(CX)
 	ADDQ       $0x40, AX
 	ADDQ       $0x00000080, CX
-	JMP        loop494
+	JMP        loop500
 
-rest495:
+rest501:
 	CMPQ      BX, $-16
-	JNE       done496
+	JNE       done502
 	VCVTPH2PS (AX), Z0
 	VMOVUPS   Z0, (CX)
 
-done496:
+done502:
 	TESTQ DI, DI
 	RET
 
@@ -13678,7 +13758,7 @@ TEXT ·opGatherF16AVX512(SB), NOSPLIT|NOFRAME, $0
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed497:
+listed503:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -13692,9 +13772,9 @@ listed497:
 	IMULQ   SI, R8
 	ADDQ    464(DI), R8
 
-loop498:
+loop504:
 	SUBQ       $0x20, R11
-	JLT        rest499
+	JLT        rest505
 	PREFETCHT1 (R10)
 	ADDQ       $0x40, R10
 	VCVTPH2PS  (R9), Z0
@@ -13703,17 +13783,17 @@ loop498:
 	VMOVUPS    Z0, 64(R8)
 	ADDQ       $0x40, R9
 	ADDQ       $0x00000080, R8
-	JMP        loop498
+	JMP        loop504
 
-rest499:
+rest505:
 	CMPQ      R11, $-16
-	JNE       done500
+	JNE       done506
 	VCVTPH2PS (R9), Z0
 	VMOVUPS   Z0, (R8)
 
-done500:
+done506:
 	TESTQ DX, DX
-	JNZ   listed497
+	JNZ   listed503
 	MOVQ  512(DI), AX
 	MOVQ  696(DI), CX
 	MOVQ  704(DI), DX
@@ -13723,7 +13803,7 @@ done500:
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed501:
+listed507:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -13737,9 +13817,9 @@ listed501:
 	IMULQ   SI, R8
 	ADDQ    472(DI), R8
 
-loop502:
+loop508:
 	SUBQ       $0x20, R11
-	JLT        rest503
+	JLT        rest509
 	PREFETCHT1 (R10)
 	ADDQ       $0x40, R10
 	VCVTPH2PS  (R9), Z0
@@ -13748,17 +13828,17 @@ loop502:
 	VMOVUPS    Z0, 64(R8)
 	ADDQ       $0x40, R9
 	ADDQ       $0x00000080, R8
-	JMP        loop502
+	JMP        loop508
 
-rest503:
+rest509:
 	CMPQ      R11, $-16
-	JNE       done504
+	JNE       done510
 	VCVTPH2PS (R9), Z0
 	VMOVUPS   Z0, (R8)
 
-done504:
+done510:
 	TESTQ DX, DX
-	JNZ   listed501
+	JNZ   listed507
 	TESTQ DI, DI
 	RET
 
@@ -13776,7 +13856,7 @@ TEXT ·opScores1F16AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   176(DI), R11
 	IMUL3Q $0x10, R11, R11
 
-cells505:
+cells511:
 	MOVQ   AX, R12
 	MOVQ   736(DI), R13
 	MOVQ   192(DI), R14
@@ -13798,7 +13878,7 @@ cells505:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims506:
+dims512:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -13845,7 +13925,7 @@ dims506:
 	ADDQ        $0x20, R15
 	ADDQ        $0x40, R13
 	SUBQ        $0x10, R14
-	JNZ         dims506
+	JNZ         dims512
 	VSHUFF64X2  $0x44, Z4, Z0, Z16
 	VSHUFF64X2  $0xee, Z4, Z0, Z0
 	VADDPS      Z16, Z0, Z0
@@ -13896,7 +13976,7 @@ dims506:
 	LEAQ        (AX)(SI*8), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x10, DX
-	JG          cells505
+	JG          cells511
 	TESTQ       DI, DI
 	RET
 
@@ -13912,9 +13992,9 @@ TEXT ·opValues1F16AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 168(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel507:
+panel513:
 	CMPQ         DX, $0x00000080
-	JLT          narrower508
+	JLT          narrower514
 	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
@@ -13929,7 +14009,7 @@ panel507:
 	MOVQ         664(DI), R11
 	MOVQ         BX, R12
 
-cells509:
+cells515:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	PREFETCHT1   128(R12)
@@ -13955,7 +14035,7 @@ cells509:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells509
+	JNZ          cells515
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -13970,12 +14050,12 @@ cells509:
 	IMUL3Q       $0x08, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x00000080, DX
-	JMP          panel507
+	JMP          panel513
 
-narrower508:
-panel510:
+narrower514:
+panel516:
 	CMPQ         DX, $0x40
-	JLT          narrower511
+	JLT          narrower517
 	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
@@ -13986,7 +14066,7 @@ panel510:
 	MOVQ         664(DI), R11
 	MOVQ         BX, R12
 
-cells512:
+cells518:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	VBROADCASTSS (R10), Z4
@@ -14002,7 +14082,7 @@ cells512:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells512
+	JNZ          cells518
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -14013,12 +14093,12 @@ cells512:
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel510
+	JMP          panel516
 
-narrower511:
-panel513:
+narrower517:
+panel519:
 	CMPQ         DX, $0x20
-	JLT          narrower514
+	JLT          narrower520
 	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
@@ -14027,7 +14107,7 @@ panel513:
 	MOVQ         664(DI), R11
 	MOVQ         BX, R12
 
-cells515:
+cells521:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Z2
 	VCVTPH2PS    (SI), Z3
@@ -14038,7 +14118,7 @@ cells515:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells515
+	JNZ          cells521
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	ADDQ         $0x40, AX
@@ -14047,12 +14127,12 @@ cells515:
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel513
+	JMP          panel519
 
-narrower514:
-panel516:
+narrower520:
+panel522:
 	CMPQ         DX, $0x10
-	JLT          narrower517
+	JLT          narrower523
 	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z0
 	MOVQ         AX, SI
@@ -14060,7 +14140,7 @@ panel516:
 	MOVQ         664(DI), R11
 	MOVQ         BX, R12
 
-cells518:
+cells524:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Z1
 	VCVTPH2PS    (SI), Z2
@@ -14069,7 +14149,7 @@ cells518:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells518
+	JNZ          cells524
 	VMOVUPS      Z0, (CX)
 	ADDQ         $0x20, AX
 	ADDQ         $0x40, CX
@@ -14077,9 +14157,9 @@ cells518:
 	IMUL3Q       $0x01, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x10, DX
-	JMP          panel516
+	JMP          panel522
 
-narrower517:
+narrower523:
 	TESTQ DI, DI
 	RET
 
@@ -14099,7 +14179,7 @@ TEXT ·opScores2F16AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   176(DI), R12
 	IMUL3Q $0x08, R12, R12
 
-cells519:
+cells525:
 	MOVQ   AX, R13
 	MOVQ   736(DI), R14
 	MOVQ   192(DI), R15
@@ -14120,7 +14200,7 @@ cells519:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims520:
+dims526:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	PREFETCHT1  128(BX)
@@ -14155,7 +14235,7 @@ dims520:
 	ADDQ        $0x20, R13
 	ADDQ        $0x40, R14
 	SUBQ        $0x10, R15
-	JNZ         dims520
+	JNZ         dims526
 	VSHUFF64X2  $0x44, Z4, Z0, Z16
 	VSHUFF64X2  $0xee, Z4, Z0, Z0
 	VADDPS      Z16, Z0, Z0
@@ -14205,7 +14285,7 @@ dims520:
 	LEAQ        (AX)(SI*8), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x08, DX
-	JG          cells519
+	JG          cells525
 	TESTQ       DI, DI
 	RET
 
@@ -14221,9 +14301,9 @@ TEXT ·opValues2F16AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 168(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel521:
+panel527:
 	CMPQ         DX, $0x40
-	JLT          narrower522
+	JLT          narrower528
 	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
@@ -14239,7 +14319,7 @@ panel521:
 	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells523:
+cells529:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Z8
@@ -14260,7 +14340,7 @@ cells523:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells523
+	JNZ          cells529
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -14275,12 +14355,12 @@ cells523:
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel521
+	JMP          panel527
 
-narrower522:
-panel524:
+narrower528:
+panel530:
 	CMPQ         DX, $0x20
-	JLT          narrower525
+	JLT          narrower531
 	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
@@ -14292,7 +14372,7 @@ panel524:
 	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells526:
+cells532:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z4
 	VBROADCASTSS 4(R11), Z5
@@ -14306,7 +14386,7 @@ cells526:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells526
+	JNZ          cells532
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -14317,12 +14397,12 @@ cells526:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel524
+	JMP          panel530
 
-narrower525:
-panel527:
+narrower531:
+panel533:
 	CMPQ         DX, $0x10
-	JLT          narrower528
+	JLT          narrower534
 	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z0
 	VBROADCASTSS 1028(DI), Z1
@@ -14332,7 +14412,7 @@ panel527:
 	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells529:
+cells535:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z2
 	VBROADCASTSS 4(R11), Z3
@@ -14343,7 +14423,7 @@ cells529:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells529
+	JNZ          cells535
 	VMOVUPS      Z0, (CX)
 	VMOVUPS      Z1, (CX)(SI*1)
 	ADDQ         $0x20, AX
@@ -14352,9 +14432,9 @@ cells529:
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel527
+	JMP          panel533
 
-narrower528:
+narrower534:
 	TESTQ DI, DI
 	RET
 
@@ -14372,7 +14452,7 @@ TEXT ·opScores3F16AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   176(DI), R10
 	IMUL3Q $0x04, R10, R10
 
-cells530:
+cells536:
 	MOVQ   AX, R11
 	MOVQ   736(DI), R12
 	MOVQ   192(DI), R13
@@ -14389,7 +14469,7 @@ cells530:
 	VXORPS Z10, Z10, Z10
 	VXORPS Z11, Z11, Z11
 
-dims531:
+dims537:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	VMOVUPS     (R12), Z12
@@ -14415,7 +14495,7 @@ dims531:
 	ADDQ        $0x20, R11
 	ADDQ        $0x40, R12
 	SUBQ        $0x10, R13
-	JNZ         dims531
+	JNZ         dims537
 	VSHUFF64X2  $0x44, Z3, Z0, Z12
 	VSHUFF64X2  $0xee, Z3, Z0, Z0
 	VADDPS      Z12, Z0, Z0
@@ -14456,7 +14536,7 @@ dims531:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x04, DX
-	JG          cells530
+	JG          cells536
 	TESTQ       DI, DI
 	RET
 
@@ -14472,9 +14552,9 @@ TEXT ·opValues3F16AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 168(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel532:
+panel538:
 	CMPQ         DX, $0x40
-	JLT          narrower533
+	JLT          narrower539
 	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
@@ -14495,7 +14575,7 @@ panel532:
 	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells534:
+cells540:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Z12
@@ -14521,7 +14601,7 @@ cells534:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells534
+	JNZ          cells540
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -14540,12 +14620,12 @@ cells534:
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel532
+	JMP          panel538
 
-narrower533:
-panel535:
+narrower539:
+panel541:
 	CMPQ         DX, $0x20
-	JLT          narrower536
+	JLT          narrower542
 	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
@@ -14560,7 +14640,7 @@ panel535:
 	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells537:
+cells543:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z6
 	VBROADCASTSS 4(R11), Z7
@@ -14577,7 +14657,7 @@ cells537:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells537
+	JNZ          cells543
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -14590,12 +14670,12 @@ cells537:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel535
+	JMP          panel541
 
-narrower536:
-panel538:
+narrower542:
+panel544:
 	CMPQ         DX, $0x10
-	JLT          narrower539
+	JLT          narrower545
 	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z0
 	VBROADCASTSS 1028(DI), Z1
@@ -14607,7 +14687,7 @@ panel538:
 	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells540:
+cells546:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z3
 	VBROADCASTSS 4(R11), Z4
@@ -14620,7 +14700,7 @@ cells540:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells540
+	JNZ          cells546
 	VMOVUPS      Z0, (CX)
 	VMOVUPS      Z1, (CX)(SI*1)
 	VMOVUPS      Z2, (CX)(SI*2)
@@ -14630,9 +14710,9 @@ cells540:
 	IMUL3Q       $0x01, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x10, DX
-	JMP          panel538
+	JMP          panel544
 
-narrower539:
+narrower545:
 	TESTQ DI, DI
 	RET
 
@@ -14650,7 +14730,7 @@ TEXT ·opScores4F16AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   176(DI), R11
 	IMUL3Q $0x04, R11, R11
 
-cells541:
+cells547:
 	MOVQ   AX, R12
 	MOVQ   736(DI), R13
 	MOVQ   192(DI), R14
@@ -14671,7 +14751,7 @@ cells541:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims542:
+dims548:
 	PREFETCHT1  (BX)
 	PREFETCHT1  64(BX)
 	VMOVUPS     (R13), Z16
@@ -14702,7 +14782,7 @@ dims542:
 	ADDQ        $0x20, R12
 	ADDQ        $0x40, R13
 	SUBQ        $0x10, R14
-	JNZ         dims542
+	JNZ         dims548
 	VSHUFF64X2  $0x44, Z4, Z0, Z16
 	VSHUFF64X2  $0xee, Z4, Z0, Z0
 	VADDPS      Z16, Z0, Z0
@@ -14752,7 +14832,7 @@ dims542:
 	LEAQ        (AX)(SI*4), AX
 	ADDQ        $0x40, CX
 	SUBQ        $0x04, DX
-	JG          cells541
+	JG          cells547
 	TESTQ       DI, DI
 	RET
 
@@ -14768,9 +14848,9 @@ TEXT ·opValues4F16AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 168(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel543:
+panel549:
 	CMPQ         DX, $0x40
-	JLT          narrower544
+	JLT          narrower550
 	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
@@ -14796,7 +14876,7 @@ panel543:
 	MOVQ         664(DI), R13
 	MOVQ         BX, R14
 
-cells545:
+cells551:
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
 	VBROADCASTSS (R12), Z16
@@ -14827,7 +14907,7 @@ cells545:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells545
+	JNZ          cells551
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -14850,12 +14930,12 @@ cells545:
 	IMUL3Q       $0x04, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x40, DX
-	JMP          panel543
+	JMP          panel549
 
-narrower544:
-panel546:
+narrower550:
+panel552:
 	CMPQ         DX, $0x20
-	JLT          narrower547
+	JLT          narrower553
 	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
@@ -14873,7 +14953,7 @@ panel546:
 	MOVQ         664(DI), R13
 	MOVQ         BX, R14
 
-cells548:
+cells554:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Z8
 	VBROADCASTSS 4(R12), Z9
@@ -14893,7 +14973,7 @@ cells548:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells548
+	JNZ          cells554
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -14908,12 +14988,12 @@ cells548:
 	IMUL3Q       $0x02, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x20, DX
-	JMP          panel546
+	JMP          panel552
 
-narrower547:
-panel549:
+narrower553:
+panel555:
 	CMPQ         DX, $0x10
-	JLT          narrower550
+	JLT          narrower556
 	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z0
 	VBROADCASTSS 1028(DI), Z1
@@ -14927,7 +15007,7 @@ panel549:
 	MOVQ         664(DI), R13
 	MOVQ         BX, R14
 
-cells551:
+cells557:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Z4
 	VBROADCASTSS 4(R12), Z5
@@ -14942,7 +15022,7 @@ cells551:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells551
+	JNZ          cells557
 	VMOVUPS      Z0, (CX)
 	VMOVUPS      Z1, (CX)(SI*1)
 	VMOVUPS      Z2, (CX)(SI*2)
@@ -14953,9 +15033,9 @@ cells551:
 	IMUL3Q       $0x01, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x10, DX
-	JMP          panel549
+	JMP          panel555
 
-narrower550:
+narrower556:
 	TESTQ DI, DI
 	RET
 
@@ -14971,9 +15051,9 @@ TEXT ·opExpandBF16AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    CX, 648(DI)
 	IMULQ   192(DI), BX
 
-loop552:
+loop558:
 	SUBQ       $0x20, BX
-	JLT        rest553
+	JLT        rest559
 	PREFETCHT1 (DX)
 	ADDQ       $0x40, DX
 	VPMOVZXWD  (AX), Z0
@@ -14984,16 +15064,16 @@ loop552:
 	VMOVUPS    Z0, 64(CX)
 	ADDQ       $0x40, AX
 	ADDQ       $0x00000080, CX
-	JMP        loop552
+	JMP        loop558
 
-rest553:
+rest559:
 	CMPQ      BX, $-16
-	JNE       done554
+	JNE       done560
 	VPMOVZXWD (AX), Z0
 	VPSLLD    $0x10, Z0, Z0
 	VMOVUPS   Z0, (CX)
 
-done554:
+done560:
 	MOVQ    632(DI), AX
 	MOVQ    472(DI), CX
 	MOVQ    472(DI), DX
@@ -15003,9 +15083,9 @@ done554:
 	MOVQ    CX, 656(DI)
 	IMULQ   200(DI), BX
 
-loop555:
+loop561:
 	SUBQ       $0x20, BX
-	JLT        rest556
+	JLT        rest562
 	PREFETCHT1 (DX)
 	ADDQ       $0x40, DX
 	VPMOVZXWD  (AX), Z0
@@ -15016,16 +15096,16 @@ loop555:
 	VMOVUPS    Z0, 64(CX)
 	ADDQ       $0x40, AX
 	ADDQ       $0x00000080, CX
-	JMP        loop555
+	JMP        loop561
 
-rest556:
+rest562:
 	CMPQ      BX, $-16
-	JNE       done557
+	JNE       done563
 	VPMOVZXWD (AX), Z0
 	VPSLLD    $0x10, Z0, Z0
 	VMOVUPS   Z0, (CX)
 
-done557:
+done563:
 	TESTQ DI, DI
 	RET
 
@@ -15041,7 +15121,7 @@ TEXT ·opGatherBF16AVX512(SB), NOSPLIT|NOFRAME, $0
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed558:
+listed564:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -15055,9 +15135,9 @@ listed558:
 	IMULQ   SI, R8
 	ADDQ    464(DI), R8
 
-loop559:
+loop565:
 	SUBQ       $0x20, R11
-	JLT        rest560
+	JLT        rest566
 	PREFETCHT1 (R10)
 	ADDQ       $0x40, R10
 	VPMOVZXWD  (R9), Z0
@@ -15068,18 +15148,18 @@ loop559:
 	VMOVUPS    Z0, 64(R8)
 	ADDQ       $0x40, R9
 	ADDQ       $0x00000080, R8
-	JMP        loop559
+	JMP        loop565
 
-rest560:
+rest566:
 	CMPQ      R11, $-16
-	JNE       done561
+	JNE       done567
 	VPMOVZXWD (R9), Z0
 	VPSLLD    $0x10, Z0, Z0
 	VMOVUPS   Z0, (R8)
 
-done561:
+done567:
 	TESTQ DX, DX
-	JNZ   listed558
+	JNZ   listed564
 	MOVQ  512(DI), AX
 	MOVQ  696(DI), CX
 	MOVQ  704(DI), DX
@@ -15089,7 +15169,7 @@ done561:
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed562:
+listed568:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -15103,9 +15183,9 @@ listed562:
 	IMULQ   SI, R8
 	ADDQ    472(DI), R8
 
-loop563:
+loop569:
 	SUBQ       $0x20, R11
-	JLT        rest564
+	JLT        rest570
 	PREFETCHT1 (R10)
 	ADDQ       $0x40, R10
 	VPMOVZXWD  (R9), Z0
@@ -15116,18 +15196,18 @@ loop563:
 	VMOVUPS    Z0, 64(R8)
 	ADDQ       $0x40, R9
 	ADDQ       $0x00000080, R8
-	JMP        loop563
+	JMP        loop569
 
-rest564:
+rest570:
 	CMPQ      R11, $-16
-	JNE       done565
+	JNE       done571
 	VPMOVZXWD (R9), Z0
 	VPSLLD    $0x10, Z0, Z0
 	VMOVUPS   Z0, (R8)
 
-done565:
+done571:
 	TESTQ DX, DX
-	JNZ   listed562
+	JNZ   listed568
 	TESTQ DI, DI
 	RET
 
@@ -15143,9 +15223,9 @@ TEXT ·opExpandQ8_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    CX, 648(DI)
 	IMULQ   192(DI), BX
 
-loop566:
+loop572:
 	SUBQ         $0x20, BX
-	JLT          rest567
+	JLT          rest573
 	PREFETCHT1   (DX)
 	ADDQ         $0x22, DX
 	VPBROADCASTW (AX), Y0
@@ -15160,9 +15240,9 @@ loop566:
 	VMOVUPS      Z1, 64(CX)
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, CX
-	JMP          loop566
+	JMP          loop572
 
-rest567:
+rest573:
 	MOVQ    632(DI), AX
 	MOVQ    472(DI), CX
 	MOVQ    472(DI), DX
@@ -15172,9 +15252,9 @@ rest567:
 	MOVQ    CX, 656(DI)
 	IMULQ   200(DI), BX
 
-loop569:
+loop575:
 	SUBQ         $0x20, BX
-	JLT          rest570
+	JLT          rest576
 	PREFETCHT1   (DX)
 	ADDQ         $0x22, DX
 	VPBROADCASTW (AX), Y0
@@ -15189,9 +15269,9 @@ loop569:
 	VMOVUPS      Z1, 64(CX)
 	ADDQ         $0x22, AX
 	ADDQ         $0x00000080, CX
-	JMP          loop569
+	JMP          loop575
 
-rest570:
+rest576:
 	TESTQ DI, DI
 	RET
 
@@ -15207,7 +15287,7 @@ TEXT ·opGatherQ8_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed572:
+listed578:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -15221,9 +15301,9 @@ listed572:
 	IMULQ   SI, R8
 	ADDQ    464(DI), R8
 
-loop573:
+loop579:
 	SUBQ         $0x20, R11
-	JLT          rest574
+	JLT          rest580
 	PREFETCHT1   (R10)
 	ADDQ         $0x22, R10
 	VPBROADCASTW (R9), Y0
@@ -15238,11 +15318,11 @@ loop573:
 	VMOVUPS      Z1, 64(R8)
 	ADDQ         $0x22, R9
 	ADDQ         $0x00000080, R8
-	JMP          loop573
+	JMP          loop579
 
-rest574:
+rest580:
 	TESTQ DX, DX
-	JNZ   listed572
+	JNZ   listed578
 	MOVQ  512(DI), AX
 	MOVQ  696(DI), CX
 	MOVQ  704(DI), DX
@@ -15252,7 +15332,7 @@ rest574:
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed576:
+listed582:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -15266,9 +15346,9 @@ listed576:
 	IMULQ   SI, R8
 	ADDQ    472(DI), R8
 
-loop577:
+loop583:
 	SUBQ         $0x20, R11
-	JLT          rest578
+	JLT          rest584
 	PREFETCHT1   (R10)
 	ADDQ         $0x22, R10
 	VPBROADCASTW (R9), Y0
@@ -15283,11 +15363,11 @@ loop577:
 	VMOVUPS      Z1, 64(R8)
 	ADDQ         $0x22, R9
 	ADDQ         $0x00000080, R8
-	JMP          loop577
+	JMP          loop583
 
-rest578:
+rest584:
 	TESTQ DX, DX
-	JNZ   listed576
+	JNZ   listed582
 	TESTQ DI, DI
 	RET
 
@@ -15305,7 +15385,7 @@ TEXT ·opScores1Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   176(DI), R11
 	IMUL3Q $0x20, R11, R11
 
-cells580:
+cells586:
 	MOVQ   AX, R12
 	MOVQ   736(DI), R13
 	MOVQ   192(DI), R14
@@ -15327,7 +15407,7 @@ cells580:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims581:
+dims587:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -15504,7 +15584,7 @@ dims581:
 	ADDQ         $0x22, R15
 	ADDQ         $0x00000080, R13
 	SUBQ         $0x20, R14
-	JNZ          dims581
+	JNZ          dims587
 	VSHUFF64X2   $0x44, Z4, Z0, Z16
 	VSHUFF64X2   $0xee, Z4, Z0, Z0
 	VADDPS       Z16, Z0, Z0
@@ -15555,7 +15635,7 @@ dims581:
 	LEAQ         (AX)(SI*8), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x10, DX
-	JG           cells580
+	JG           cells586
 	TESTQ        DI, DI
 	RET
 
@@ -15571,9 +15651,9 @@ TEXT ·opValues1Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 168(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel582:
+panel588:
 	CMPQ         DX, $0x00000080
-	JLT          narrower583
+	JLT          narrower589
 	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
@@ -15588,7 +15668,7 @@ panel582:
 	MOVQ         664(DI), R11
 	MOVQ         BX, R12
 
-cells584:
+cells590:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	PREFETCHT1   128(R12)
@@ -15637,7 +15717,7 @@ cells584:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells584
+	JNZ          cells590
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -15652,12 +15732,12 @@ cells584:
 	IMUL3Q       $0x08, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x00000080, DX
-	JMP          panel582
+	JMP          panel588
 
-narrower583:
-panel585:
+narrower589:
+panel591:
 	CMPQ         DX, $0x40
-	JLT          narrower586
+	JLT          narrower592
 	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
@@ -15668,7 +15748,7 @@ panel585:
 	MOVQ         664(DI), R11
 	MOVQ         BX, R12
 
-cells587:
+cells593:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	VBROADCASTSS (R10), Z4
@@ -15696,7 +15776,7 @@ cells587:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells587
+	JNZ          cells593
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -15707,12 +15787,12 @@ cells587:
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel585
+	JMP          panel591
 
-narrower586:
-panel588:
+narrower592:
+panel594:
 	CMPQ         DX, $0x20
-	JLT          narrower589
+	JLT          narrower595
 	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
@@ -15721,7 +15801,7 @@ panel588:
 	MOVQ         664(DI), R11
 	MOVQ         BX, R12
 
-cells590:
+cells596:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Z2
 	VPBROADCASTW (SI), Y3
@@ -15738,7 +15818,7 @@ cells590:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells590
+	JNZ          cells596
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	ADDQ         $0x22, AX
@@ -15747,9 +15827,9 @@ cells590:
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel588
+	JMP          panel594
 
-narrower589:
+narrower595:
 	TESTQ DI, DI
 	RET
 
@@ -15769,7 +15849,7 @@ TEXT ·opScores2Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   176(DI), R12
 	IMUL3Q $0x10, R12, R12
 
-cells591:
+cells597:
 	MOVQ   AX, R13
 	MOVQ   736(DI), R14
 	MOVQ   192(DI), R15
@@ -15790,7 +15870,7 @@ cells591:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims592:
+dims598:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -15900,7 +15980,7 @@ dims592:
 	ADDQ         $0x22, R13
 	ADDQ         $0x00000080, R14
 	SUBQ         $0x20, R15
-	JNZ          dims592
+	JNZ          dims598
 	VSHUFF64X2   $0x44, Z4, Z0, Z16
 	VSHUFF64X2   $0xee, Z4, Z0, Z0
 	VADDPS       Z16, Z0, Z0
@@ -15950,7 +16030,7 @@ dims592:
 	LEAQ         (AX)(SI*8), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x08, DX
-	JG           cells591
+	JG           cells597
 	TESTQ        DI, DI
 	RET
 
@@ -15966,9 +16046,9 @@ TEXT ·opValues2Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 168(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel593:
+panel599:
 	CMPQ         DX, $0x40
-	JLT          narrower594
+	JLT          narrower600
 	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
@@ -15984,7 +16064,7 @@ panel593:
 	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells595:
+cells601:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Z8
@@ -16017,7 +16097,7 @@ cells595:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells595
+	JNZ          cells601
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -16032,12 +16112,12 @@ cells595:
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel593
+	JMP          panel599
 
-narrower594:
-panel596:
+narrower600:
+panel602:
 	CMPQ         DX, $0x20
-	JLT          narrower597
+	JLT          narrower603
 	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
@@ -16049,7 +16129,7 @@ panel596:
 	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells598:
+cells604:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z4
 	VBROADCASTSS 4(R11), Z5
@@ -16069,7 +16149,7 @@ cells598:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells598
+	JNZ          cells604
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -16080,9 +16160,9 @@ cells598:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel596
+	JMP          panel602
 
-narrower597:
+narrower603:
 	TESTQ DI, DI
 	RET
 
@@ -16100,7 +16180,7 @@ TEXT ·opScores3Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   176(DI), R10
 	IMUL3Q $0x08, R10, R10
 
-cells599:
+cells605:
 	MOVQ   AX, R11
 	MOVQ   736(DI), R12
 	MOVQ   192(DI), R13
@@ -16117,7 +16197,7 @@ cells599:
 	VXORPS Z10, Z10, Z10
 	VXORPS Z11, Z11, Z11
 
-dims600:
+dims606:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -16187,7 +16267,7 @@ dims600:
 	ADDQ         $0x22, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims600
+	JNZ          dims606
 	VSHUFF64X2   $0x44, Z3, Z0, Z12
 	VSHUFF64X2   $0xee, Z3, Z0, Z0
 	VADDPS       Z12, Z0, Z0
@@ -16228,7 +16308,7 @@ dims600:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x04, DX
-	JG           cells599
+	JG           cells605
 	TESTQ        DI, DI
 	RET
 
@@ -16244,9 +16324,9 @@ TEXT ·opValues3Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 168(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel601:
+panel607:
 	CMPQ         DX, $0x40
-	JLT          narrower602
+	JLT          narrower608
 	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
@@ -16267,7 +16347,7 @@ panel601:
 	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells603:
+cells609:
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
 	VBROADCASTSS (R11), Z12
@@ -16305,7 +16385,7 @@ cells603:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells603
+	JNZ          cells609
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -16324,12 +16404,12 @@ cells603:
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel601
+	JMP          panel607
 
-narrower602:
-panel604:
+narrower608:
+panel610:
 	CMPQ         DX, $0x20
-	JLT          narrower605
+	JLT          narrower611
 	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
@@ -16344,7 +16424,7 @@ panel604:
 	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells606:
+cells612:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z6
 	VBROADCASTSS 4(R11), Z7
@@ -16367,7 +16447,7 @@ cells606:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells606
+	JNZ          cells612
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -16380,9 +16460,9 @@ cells606:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel604
+	JMP          panel610
 
-narrower605:
+narrower611:
 	TESTQ DI, DI
 	RET
 
@@ -16400,7 +16480,7 @@ TEXT ·opScores4Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   176(DI), R11
 	IMUL3Q $0x08, R11, R11
 
-cells607:
+cells613:
 	MOVQ   AX, R12
 	MOVQ   736(DI), R13
 	MOVQ   192(DI), R14
@@ -16421,7 +16501,7 @@ cells607:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims608:
+dims614:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -16501,7 +16581,7 @@ dims608:
 	ADDQ         $0x22, R12
 	ADDQ         $0x00000080, R13
 	SUBQ         $0x20, R14
-	JNZ          dims608
+	JNZ          dims614
 	VSHUFF64X2   $0x44, Z4, Z0, Z16
 	VSHUFF64X2   $0xee, Z4, Z0, Z0
 	VADDPS       Z16, Z0, Z0
@@ -16551,7 +16631,7 @@ dims608:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x04, DX
-	JG           cells607
+	JG           cells613
 	TESTQ        DI, DI
 	RET
 
@@ -16567,9 +16647,9 @@ TEXT ·opValues4Q8_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 168(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel609:
+panel615:
 	CMPQ         DX, $0x40
-	JLT          narrower610
+	JLT          narrower616
 	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
@@ -16595,7 +16675,7 @@ panel609:
 	MOVQ         664(DI), R13
 	MOVQ         BX, R14
 
-cells611:
+cells617:
 	PREFETCHT1   (R14)
 	PREFETCHT1   64(R14)
 	VBROADCASTSS (R12), Z16
@@ -16638,7 +16718,7 @@ cells611:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells611
+	JNZ          cells617
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -16661,12 +16741,12 @@ cells611:
 	IMUL3Q       $0x04, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x40, DX
-	JMP          panel609
+	JMP          panel615
 
-narrower610:
-panel612:
+narrower616:
+panel618:
 	CMPQ         DX, $0x20
-	JLT          narrower613
+	JLT          narrower619
 	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
@@ -16684,7 +16764,7 @@ panel612:
 	MOVQ         664(DI), R13
 	MOVQ         BX, R14
 
-cells614:
+cells620:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Z8
 	VBROADCASTSS 4(R12), Z9
@@ -16710,7 +16790,7 @@ cells614:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells614
+	JNZ          cells620
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -16725,9 +16805,9 @@ cells614:
 	IMUL3Q       $0x02, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x20, DX
-	JMP          panel612
+	JMP          panel618
 
-narrower613:
+narrower619:
 	TESTQ DI, DI
 	RET
 
@@ -16743,9 +16823,9 @@ TEXT ·opExpandQ4_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    CX, 648(DI)
 	IMULQ   192(DI), BX
 
-loop615:
+loop621:
 	SUBQ         $0x20, BX
-	JLT          rest616
+	JLT          rest622
 	PREFETCHT1   (DX)
 	ADDQ         $0x12, DX
 	VPBROADCASTW (AX), Y0
@@ -16760,9 +16840,9 @@ loop615:
 	VMOVUPS      Z1, 64(CX)
 	ADDQ         $0x12, AX
 	ADDQ         $0x00000080, CX
-	JMP          loop615
+	JMP          loop621
 
-rest616:
+rest622:
 	MOVQ    632(DI), AX
 	MOVQ    472(DI), CX
 	MOVQ    472(DI), DX
@@ -16772,9 +16852,9 @@ rest616:
 	MOVQ    CX, 656(DI)
 	IMULQ   200(DI), BX
 
-loop618:
+loop624:
 	SUBQ         $0x20, BX
-	JLT          rest619
+	JLT          rest625
 	PREFETCHT1   (DX)
 	ADDQ         $0x12, DX
 	VPBROADCASTW (AX), Y0
@@ -16789,9 +16869,9 @@ loop618:
 	VMOVUPS      Z1, 64(CX)
 	ADDQ         $0x12, AX
 	ADDQ         $0x00000080, CX
-	JMP          loop618
+	JMP          loop624
 
-rest619:
+rest625:
 	TESTQ DI, DI
 	RET
 
@@ -16807,7 +16887,7 @@ TEXT ·opGatherQ4_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed621:
+listed627:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -16821,9 +16901,9 @@ listed621:
 	IMULQ   SI, R8
 	ADDQ    464(DI), R8
 
-loop622:
+loop628:
 	SUBQ         $0x20, R11
-	JLT          rest623
+	JLT          rest629
 	PREFETCHT1   (R10)
 	ADDQ         $0x12, R10
 	VPBROADCASTW (R9), Y0
@@ -16838,11 +16918,11 @@ loop622:
 	VMOVUPS      Z1, 64(R8)
 	ADDQ         $0x12, R9
 	ADDQ         $0x00000080, R8
-	JMP          loop622
+	JMP          loop628
 
-rest623:
+rest629:
 	TESTQ DX, DX
-	JNZ   listed621
+	JNZ   listed627
 	MOVQ  512(DI), AX
 	MOVQ  696(DI), CX
 	MOVQ  704(DI), DX
@@ -16852,7 +16932,7 @@ rest623:
 	SHLQ  $0x02, BX
 	ADDQ  CX, BX
 
-listed625:
+listed631:
 	TZCNTQ  DX, SI
 	BLSRQ   DX, DX
 	MOVLQSX (CX)(SI*4), R9
@@ -16866,9 +16946,9 @@ listed625:
 	IMULQ   SI, R8
 	ADDQ    472(DI), R8
 
-loop626:
+loop632:
 	SUBQ         $0x20, R11
-	JLT          rest627
+	JLT          rest633
 	PREFETCHT1   (R10)
 	ADDQ         $0x12, R10
 	VPBROADCASTW (R9), Y0
@@ -16883,11 +16963,11 @@ loop626:
 	VMOVUPS      Z1, 64(R8)
 	ADDQ         $0x12, R9
 	ADDQ         $0x00000080, R8
-	JMP          loop626
+	JMP          loop632
 
-rest627:
+rest633:
 	TESTQ DX, DX
-	JNZ   listed625
+	JNZ   listed631
 	TESTQ DI, DI
 	RET
 
@@ -16905,7 +16985,7 @@ TEXT ·opScores1Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   176(DI), R11
 	IMUL3Q $0x20, R11, R11
 
-cells629:
+cells635:
 	MOVQ   AX, R12
 	MOVQ   736(DI), R13
 	MOVQ   192(DI), R14
@@ -16927,7 +17007,7 @@ cells629:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims630:
+dims636:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -17100,7 +17180,7 @@ dims630:
 	ADDQ         $0x12, R15
 	ADDQ         $0x00000080, R13
 	SUBQ         $0x20, R14
-	JNZ          dims630
+	JNZ          dims636
 	VSHUFF64X2   $0x44, Z4, Z0, Z16
 	VSHUFF64X2   $0xee, Z4, Z0, Z0
 	VADDPS       Z16, Z0, Z0
@@ -17151,7 +17231,7 @@ dims630:
 	LEAQ         (AX)(SI*8), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x10, DX
-	JG           cells629
+	JG           cells635
 	TESTQ        DI, DI
 	RET
 
@@ -17167,9 +17247,9 @@ TEXT ·opValues1Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 168(DI), R9
 	LEAQ (SI)(SI*2), SI
 
-panel631:
+panel637:
 	CMPQ         DX, $0x00000080
-	JLT          narrower632
+	JLT          narrower638
 	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
@@ -17184,7 +17264,7 @@ panel631:
 	MOVQ         664(DI), R11
 	MOVQ         BX, R12
 
-cells633:
+cells639:
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
 	VBROADCASTSS (R10), Z8
@@ -17232,7 +17312,7 @@ cells633:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells633
+	JNZ          cells639
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -17247,12 +17327,12 @@ cells633:
 	IMUL3Q       $0x08, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x00000080, DX
-	JMP          panel631
+	JMP          panel637
 
-narrower632:
-panel634:
+narrower638:
+panel640:
 	CMPQ         DX, $0x40
-	JLT          narrower635
+	JLT          narrower641
 	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
@@ -17263,7 +17343,7 @@ panel634:
 	MOVQ         664(DI), R11
 	MOVQ         BX, R12
 
-cells636:
+cells642:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Z4
 	VPBROADCASTW (SI), Y5
@@ -17290,7 +17370,7 @@ cells636:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells636
+	JNZ          cells642
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -17301,12 +17381,12 @@ cells636:
 	IMUL3Q       $0x04, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x40, DX
-	JMP          panel634
+	JMP          panel640
 
-narrower635:
-panel637:
+narrower641:
+panel643:
 	CMPQ         DX, $0x20
-	JLT          narrower638
+	JLT          narrower644
 	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
@@ -17315,7 +17395,7 @@ panel637:
 	MOVQ         664(DI), R11
 	MOVQ         BX, R12
 
-cells639:
+cells645:
 	PREFETCHT1   (R12)
 	VBROADCASTSS (R10), Z2
 	VPBROADCASTW (SI), Y3
@@ -17332,7 +17412,7 @@ cells639:
 	ADDQ         R9, R12
 	ADDQ         $0x04, R10
 	DECQ         R11
-	JNZ          cells639
+	JNZ          cells645
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	ADDQ         $0x12, AX
@@ -17341,9 +17421,9 @@ cells639:
 	IMUL3Q       $0x02, SI, SI
 	ADDQ         SI, BX
 	SUBQ         $0x20, DX
-	JMP          panel637
+	JMP          panel643
 
-narrower638:
+narrower644:
 	TESTQ DI, DI
 	RET
 
@@ -17363,7 +17443,7 @@ TEXT ·opScores2Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   176(DI), R12
 	IMUL3Q $0x10, R12, R12
 
-cells640:
+cells646:
 	MOVQ   AX, R13
 	MOVQ   736(DI), R14
 	MOVQ   192(DI), R15
@@ -17384,7 +17464,7 @@ cells640:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims641:
+dims647:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	PREFETCHT1   128(BX)
@@ -17492,7 +17572,7 @@ dims641:
 	ADDQ         $0x12, R13
 	ADDQ         $0x00000080, R14
 	SUBQ         $0x20, R15
-	JNZ          dims641
+	JNZ          dims647
 	VSHUFF64X2   $0x44, Z4, Z0, Z16
 	VSHUFF64X2   $0xee, Z4, Z0, Z0
 	VADDPS       Z16, Z0, Z0
@@ -17542,7 +17622,7 @@ dims641:
 	LEAQ         (AX)(SI*8), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x08, DX
-	JG           cells640
+	JG           cells646
 	TESTQ        DI, DI
 	RET
 
@@ -17558,9 +17638,9 @@ TEXT ·opValues2Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 168(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel642:
+panel648:
 	CMPQ         DX, $0x40
-	JLT          narrower643
+	JLT          narrower649
 	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
@@ -17576,7 +17656,7 @@ panel642:
 	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells644:
+cells650:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z8
 	VBROADCASTSS 4(R11), Z9
@@ -17608,7 +17688,7 @@ cells644:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells644
+	JNZ          cells650
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -17623,12 +17703,12 @@ cells644:
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel642
+	JMP          panel648
 
-narrower643:
-panel645:
+narrower649:
+panel651:
 	CMPQ         DX, $0x20
-	JLT          narrower646
+	JLT          narrower652
 	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
@@ -17640,7 +17720,7 @@ panel645:
 	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells647:
+cells653:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z4
 	VBROADCASTSS 4(R11), Z5
@@ -17660,7 +17740,7 @@ cells647:
 	ADDQ         R10, R13
 	ADDQ         $0x08, R11
 	DECQ         R12
-	JNZ          cells647
+	JNZ          cells653
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -17671,9 +17751,9 @@ cells647:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel645
+	JMP          panel651
 
-narrower646:
+narrower652:
 	TESTQ DI, DI
 	RET
 
@@ -17691,7 +17771,7 @@ TEXT ·opScores3Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   176(DI), R10
 	IMUL3Q $0x08, R10, R10
 
-cells648:
+cells654:
 	MOVQ   AX, R11
 	MOVQ   736(DI), R12
 	MOVQ   192(DI), R13
@@ -17708,7 +17788,7 @@ cells648:
 	VXORPS Z10, Z10, Z10
 	VXORPS Z11, Z11, Z11
 
-dims649:
+dims655:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	VMOVUPS      (R12), Z12
@@ -17777,7 +17857,7 @@ dims649:
 	ADDQ         $0x12, R11
 	ADDQ         $0x00000080, R12
 	SUBQ         $0x20, R13
-	JNZ          dims649
+	JNZ          dims655
 	VSHUFF64X2   $0x44, Z3, Z0, Z12
 	VSHUFF64X2   $0xee, Z3, Z0, Z0
 	VADDPS       Z12, Z0, Z0
@@ -17818,7 +17898,7 @@ dims649:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x04, DX
-	JG           cells648
+	JG           cells654
 	TESTQ        DI, DI
 	RET
 
@@ -17834,9 +17914,9 @@ TEXT ·opValues3Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 168(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel650:
+panel656:
 	CMPQ         DX, $0x40
-	JLT          narrower651
+	JLT          narrower657
 	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
@@ -17857,7 +17937,7 @@ panel650:
 	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells652:
+cells658:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z12
 	VBROADCASTSS 4(R11), Z13
@@ -17894,7 +17974,7 @@ cells652:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells652
+	JNZ          cells658
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -17913,12 +17993,12 @@ cells652:
 	IMUL3Q       $0x04, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x40, DX
-	JMP          panel650
+	JMP          panel656
 
-narrower651:
-panel653:
+narrower657:
+panel659:
 	CMPQ         DX, $0x20
-	JLT          narrower654
+	JLT          narrower660
 	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
@@ -17933,7 +18013,7 @@ panel653:
 	MOVQ         664(DI), R12
 	MOVQ         BX, R13
 
-cells655:
+cells661:
 	PREFETCHT1   (R13)
 	VBROADCASTSS (R11), Z6
 	VBROADCASTSS 4(R11), Z7
@@ -17956,7 +18036,7 @@ cells655:
 	ADDQ         R10, R13
 	ADDQ         $0x10, R11
 	DECQ         R12
-	JNZ          cells655
+	JNZ          cells661
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -17969,9 +18049,9 @@ cells655:
 	IMUL3Q       $0x02, R8, R8
 	ADDQ         R8, BX
 	SUBQ         $0x20, DX
-	JMP          panel653
+	JMP          panel659
 
-narrower654:
+narrower660:
 	TESTQ DI, DI
 	RET
 
@@ -17989,7 +18069,7 @@ TEXT ·opScores4Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ   176(DI), R11
 	IMUL3Q $0x08, R11, R11
 
-cells656:
+cells662:
 	MOVQ   AX, R12
 	MOVQ   736(DI), R13
 	MOVQ   192(DI), R14
@@ -18010,7 +18090,7 @@ cells656:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 
-dims657:
+dims663:
 	PREFETCHT1   (BX)
 	PREFETCHT1   64(BX)
 	VMOVUPS      (R13), Z16
@@ -18089,7 +18169,7 @@ dims657:
 	ADDQ         $0x12, R12
 	ADDQ         $0x00000080, R13
 	SUBQ         $0x20, R14
-	JNZ          dims657
+	JNZ          dims663
 	VSHUFF64X2   $0x44, Z4, Z0, Z16
 	VSHUFF64X2   $0xee, Z4, Z0, Z0
 	VADDPS       Z16, Z0, Z0
@@ -18139,7 +18219,7 @@ dims657:
 	LEAQ         (AX)(SI*4), AX
 	ADDQ         $0x40, CX
 	SUBQ         $0x04, DX
-	JG           cells656
+	JG           cells662
 	TESTQ        DI, DI
 	RET
 
@@ -18155,9 +18235,9 @@ TEXT ·opValues4Q4_0AVX512(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 168(DI), R10
 	LEAQ (SI)(SI*2), R8
 
-panel658:
+panel664:
 	CMPQ         DX, $0x40
-	JLT          narrower659
+	JLT          narrower665
 	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z2
@@ -18183,7 +18263,7 @@ panel658:
 	MOVQ         664(DI), R13
 	MOVQ         BX, R14
 
-cells660:
+cells666:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Z16
 	VBROADCASTSS 4(R12), Z17
@@ -18225,7 +18305,7 @@ cells660:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells660
+	JNZ          cells666
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z2, 64(CX)
 	VMOVUPS      Z3, 128(CX)
@@ -18248,12 +18328,12 @@ cells660:
 	IMUL3Q       $0x04, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x40, DX
-	JMP          panel658
+	JMP          panel664
 
-narrower659:
-panel661:
+narrower665:
+panel667:
 	CMPQ         DX, $0x20
-	JLT          narrower662
+	JLT          narrower668
 	VBROADCASTSS 1024(DI), Z0
 	VMULPS       (CX), Z0, Z1
 	VMULPS       64(CX), Z0, Z0
@@ -18271,7 +18351,7 @@ panel661:
 	MOVQ         664(DI), R13
 	MOVQ         BX, R14
 
-cells663:
+cells669:
 	PREFETCHT1   (R14)
 	VBROADCASTSS (R12), Z8
 	VBROADCASTSS 4(R12), Z9
@@ -18297,7 +18377,7 @@ cells663:
 	ADDQ         R10, R14
 	ADDQ         $0x10, R12
 	DECQ         R13
-	JNZ          cells663
+	JNZ          cells669
 	VMOVUPS      Z1, (CX)
 	VMOVUPS      Z0, 64(CX)
 	VMOVUPS      Z3, (CX)(SI*1)
@@ -18312,9 +18392,9 @@ cells663:
 	IMUL3Q       $0x02, R11, R11
 	ADDQ         R11, BX
 	SUBQ         $0x20, DX
-	JMP          panel661
+	JMP          panel667
 
-narrower662:
+narrower668:
 	TESTQ DI, DI
 	RET
 
@@ -18326,13 +18406,13 @@ TEXT ·opQueryPieces(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    544(DI), DX
 	VMOVUPS upper<>+0(SB), Z0
 
-columns664:
+columns670:
 	MOVQ 192(DI), BX
 
-dims665:
+dims671:
 	MOVQ $0x00000010, SI
 
-rows666:
+rows672:
 	VMOVUPS    (AX), Z1
 	VMOVUPS    1024(AX), Z2
 	VPSRLD     $0x10, Z1, Z3
@@ -18355,13 +18435,13 @@ rows666:
 	ADDQ       $0x40, AX
 	ADDQ       $0x40, CX
 	DECQ       SI
-	JNZ        rows666
+	JNZ        rows672
 	ADDQ       $0x00000400, AX
 	ADDQ       $0x00000800, CX
 	SUBQ       $0x20, BX
-	JNZ        dims665
+	JNZ        dims671
 	SUBQ       $0x10, DX
-	JNZ        columns664
+	JNZ        columns670
 	TESTQ      DI, DI
 	RET
 
@@ -18373,7 +18453,7 @@ TEXT ·opPiecesAMX1(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    208(DI), CX
 	MOVQ    $0x00000020, DX
 	SUBQ    664(DI), DX
-	JLE     whole667
+	JLE     whole673
 
 	// behind the last cell
 	IMULQ  CX, DX
@@ -18381,22 +18461,22 @@ TEXT ·opPiecesAMX1(SB), NOSPLIT|NOFRAME, $0
 	ADDQ   CX, AX
 	VXORPS Y1, Y1, Y1
 	TESTQ  DX, DX
-	JZ     cleared668
+	JZ     cleared674
 
-clear669:
+clear675:
 	VMOVUPS Y1, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    $0x40, AX
 	SUBQ    $0x40, DX
-	JNZ     clear669
+	JNZ     clear675
 
-cleared668:
-whole667:
+cleared674:
+whole673:
 	MOVQ 656(DI), AX
 	MOVQ 216(DI), CX
 	MOVQ $0x00000020, DX
 	SUBQ 664(DI), DX
-	JLE  whole670
+	JLE  whole676
 
 	// behind the last cell
 	IMULQ  CX, DX
@@ -18404,17 +18484,17 @@ whole667:
 	ADDQ   CX, AX
 	VXORPS Y1, Y1, Y1
 	TESTQ  DX, DX
-	JZ     cleared671
+	JZ     cleared677
 
-clear672:
+clear678:
 	VMOVUPS Y1, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    $0x40, AX
 	SUBQ    $0x40, DX
-	JNZ     clear672
+	JNZ     clear678
 
-cleared671:
-whole670:
+cleared677:
+whole676:
 	KXORW K1, K1, K1
 
 	// keys
@@ -18422,15 +18502,15 @@ whole670:
 	MOVQ 896(DI), CX
 	MOVQ $0x00000002, DX
 
-block673:
+block679:
 	MOVQ CX, BX
 	MOVQ $0x00000010, SI
 
-cells674:
+cells680:
 	MOVQ BX, R8
 	MOVQ 192(DI), R9
 
-dims675:
+dims681:
 	VMOVUPS     (AX), Z1
 	VFPCLASSPSZ $0x99, Z1, K2
 	VPXORD      Z1, Z1, K2, Z1
@@ -18445,43 +18525,43 @@ dims675:
 	SUBQ        $-128, AX
 	ADDQ        $0x00000800, R8
 	SUBQ        $0x20, R9
-	JNZ         dims675
+	JNZ         dims681
 	ADDQ        $0x40, BX
 	DECQ        SI
-	JNZ         cells674
+	JNZ         cells680
 	ADDQ        $0x00000400, CX
 	DECQ        DX
-	JNZ         block673
+	JNZ         block679
 	XORL        AX, AX
 	KORTESTW    K1, K1
-	JEQ         finite676
+	JEQ         finite682
 
 	// cells with numbers that are not finite
 	MOVQ 648(DI), CX
 	MOVQ $0x00000001, DX
 
-cells677:
+cells683:
 	KXORW K3, K3, K3
 	MOVQ  208(DI), BX
 
-numbers678:
+numbers684:
 	VMOVUPS     (CX), Z1
 	VFPCLASSPSZ $0x99, Z1, K1
 	VPXORD      Z1, Z1, K1, Z1
 	KORW        K1, K3, K3
 	ADDQ        $0x40, CX
 	SUBQ        $0x40, BX
-	JNZ         numbers678
+	JNZ         numbers684
 	KORTESTW    K3, K3
-	JEQ         none679
+	JEQ         none685
 	ORQ         DX, AX
 
-none679:
+none685:
 	SHLQ $0x01, DX
 	BTQ  $0x20, DX
-	JCC  cells677
+	JCC  cells683
 
-finite676:
+finite682:
 	MOVQ  AX, 944(DI)
 	KXORW K4, K4, K4
 
@@ -18493,12 +18573,12 @@ finite676:
 	MOVQ DX, SI
 	SHLQ $0x04, SI
 
-values680:
+values686:
 	MOVQ AX, R8
 	MOVQ CX, R9
 	MOVQ $0x00000010, R10
 
-cells681:
+cells687:
 	VMOVUPS     (R8), Z1
 	VFPCLASSPSZ $0x99, Z1, K1
 	VPXORD      Z1, Z1, K1, Z1
@@ -18513,10 +18593,10 @@ cells681:
 	ADDQ        DX, R8
 	ADDQ        $0x40, R9
 	DECQ        R10
-	JNZ         cells681
+	JNZ         cells687
 	MOVQ        $0x00000001, R10
 
-pieces682:
+pieces688:
 	VMOVUPS     (CX), Z1
 	VMOVUPS     64(CX), Z2
 	VMOVUPS     128(CX), Z3
@@ -18615,58 +18695,58 @@ pieces682:
 	VMOVUPS     Z1, 960(CX)
 	ADDQ        $0x00000400, CX
 	DECQ        R10
-	JNZ         pieces682
+	JNZ         pieces688
 	ADDQ        $0x40, AX
 	SUBQ        $0x10, BX
-	JNZ         values680
+	JNZ         values686
 	XORL        AX, AX
 	KORTESTW    K4, K4
-	JEQ         finite683
+	JEQ         finite689
 
 	// cells with numbers that are not finite
 	MOVQ 656(DI), CX
 	MOVQ $0x00000001, DX
 
-cells684:
+cells690:
 	KXORW K5, K5, K5
 	MOVQ  216(DI), BX
 
-numbers685:
+numbers691:
 	VMOVUPS     (CX), Z0
 	VFPCLASSPSZ $0x99, Z0, K1
 	VPXORD      Z0, Z0, K1, Z0
 	KORW        K1, K5, K5
 	ADDQ        $0x40, CX
 	SUBQ        $0x40, BX
-	JNZ         numbers685
+	JNZ         numbers691
 	KORTESTW    K5, K5
-	JEQ         none686
+	JEQ         none692
 	ORQ         DX, AX
 
-none686:
+none692:
 	SHLQ $0x01, DX
 	BTQ  $0x20, DX
-	JCC  cells684
+	JCC  cells690
 
-finite683:
+finite689:
 	MOVQ AX, 952(DI)
 
 	// whether columns may be together
 	XORL AX, AX
 	MOVQ AX, 800(DI)
 	CMPQ 664(DI), $0x20
-	JNE  no687
+	JNE  no693
 	CMPQ 680(DI), $0x00
-	JNE  no687
+	JNE  no693
 	CMPQ 944(DI), $0x00
-	JNE  no687
+	JNE  no693
 	CMPQ 952(DI), $0x00
-	JNE  no687
+	JNE  no693
 	CMPQ 280(DI), $0x00
-	JNE  no687
+	JNE  no693
 	INCQ AX
 
-no687:
+no693:
 	MOVQ  AX, 936(DI)
 	TESTQ DI, DI
 	RET
@@ -18696,7 +18776,7 @@ TEXT ·opColumnScoresAMX1(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 896(DI), SI
 	MOVQ 192(DI), BX
 
-dims688:
+dims694:
 	BYTE $0xc4
 	BYTE $0xe2
 	BYTE $0x7b
@@ -18770,7 +18850,7 @@ dims688:
 	ADDQ $0x00000800, SI
 	ADDQ $0x00000c00, DX
 	SUBQ $0x20, BX
-	JNZ  dims688
+	JNZ  dims694
 
 	// the column's queries have 1.5 times the bytes in pieces
 	MOVQ 736(DI), DX
@@ -18782,7 +18862,7 @@ dims688:
 	MOVQ 896(DI), SI
 	MOVQ 192(DI), BX
 
-dims689:
+dims695:
 	BYTE  $0xc4
 	BYTE  $0xe2
 	BYTE  $0x7b
@@ -18826,7 +18906,7 @@ dims689:
 	ADDQ  $0x00000800, SI
 	ADDQ  $0x00000c00, DX
 	SUBQ  $0x20, BX
-	JNZ   dims689
+	JNZ   dims695
 	MOVQ  424(DI), CX
 	BYTE  $0xc4
 	BYTE  $0xe2
@@ -18850,10 +18930,10 @@ dims689:
 	BYTE  $0x00
 	MOVQ  944(DI), AX
 	TESTQ AX, AX
-	JEQ   none690
+	JEQ   none696
 
 	// keys that are not finite
-cells691:
+cells697:
 	TZCNTQ AX, CX
 	BLSRQ  AX, AX
 	MOVQ   CX, DX
@@ -18863,20 +18943,20 @@ cells691:
 	IMULQ  208(DI), DX
 	ADDQ   648(DI), DX
 
-dims692:
+dims698:
 	VBROADCASTSS (DX), Z1
 	VFMADD231PS  (BX), Z1, Z0
 	ADDQ         $0x04, DX
 	ADDQ         $0x40, BX
 	DECQ         SI
-	JNZ          dims692
+	JNZ          dims698
 	SHLQ         $0x06, CX
 	ADDQ         424(DI), CX
 	VMOVUPS      Z0, (CX)
 	TESTQ        AX, AX
-	JNZ          cells691
+	JNZ          cells697
 
-none690:
+none696:
 	TESTQ DI, DI
 	RET
 
@@ -18887,12 +18967,12 @@ TEXT ·opColumnValuesAMX1(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS  1024(DI), Z0
 	VCMPPS   $0x04, one<>+0(SB), Z0, K1
 	KORTESTW K1, K1
-	JEQ      same693
+	JEQ      same699
 
 	// maxima have changed
 	MOVQ 200(DI), AX
 
-scale694:
+scale700:
 	VMULPS  (CX), Z0, Z1
 	VMOVUPS Z1, (CX)
 	VMULPS  64(CX), Z0, Z1
@@ -18911,15 +18991,15 @@ scale694:
 	VMOVUPS Z1, 448(CX)
 	ADDQ    $0x00000200, CX
 	SUBQ    $0x08, AX
-	JNZ     scale694
+	JNZ     scale700
 
-same693:
+same699:
 	// pieces of the weights
 	MOVQ $0x00000040, AX
 	MOVQ 424(DI), CX
 	MOVQ $0x00000020, DX
 	SUBQ 664(DI), DX
-	JLE  whole695
+	JLE  whole701
 
 	// behind the last cell
 	IMULQ  AX, DX
@@ -18927,23 +19007,23 @@ same693:
 	ADDQ   AX, CX
 	VXORPS Y0, Y0, Y0
 	TESTQ  DX, DX
-	JZ     cleared696
+	JZ     cleared702
 
-clear697:
+clear703:
 	VMOVUPS Y0, (CX)
 	VMOVUPS Y0, 32(CX)
 	ADDQ    $0x40, CX
 	SUBQ    $0x40, DX
-	JNZ     clear697
+	JNZ     clear703
 
-cleared696:
-whole695:
+cleared702:
+whole701:
 	MOVQ    424(DI), AX
 	MOVQ    912(DI), CX
 	VMOVUPS upper<>+0(SB), Z0
 	MOVQ    $0x00000010, DX
 
-rows698:
+rows704:
 	VMOVUPS    (AX), Z1
 	VMOVUPS    1024(AX), Z2
 	VPSRLD     $0x10, Z1, Z3
@@ -18966,7 +19046,7 @@ rows698:
 	ADDQ       $0x40, AX
 	ADDQ       $0x40, CX
 	DECQ       DX
-	JNZ        rows698
+	JNZ        rows704
 	MOVQ       760(DI), CX
 	MOVQ       912(DI), DX
 
@@ -19005,7 +19085,7 @@ rows698:
 	BYTE $0x00
 	BYTE $0x00
 
-values699:
+values705:
 	BYTE  $0xc4
 	BYTE  $0xe2
 	BYTE  $0x7b
@@ -19099,19 +19179,19 @@ values699:
 	ADDQ  $0x00000800, SI
 	ADDQ  $0x00000800, CX
 	SUBQ  $0x20, BX
-	JNZ   values699
+	JNZ   values705
 	MOVQ  952(DI), AX
 	TESTQ AX, AX
-	JEQ   none700
+	JEQ   none706
 
 	// values that are not finite
 	VPBROADCASTD 672(DI), Z0
 	CMPQ         800(DI), $0x00
-	JEQ          all701
+	JEQ          all707
 	VMOVUPS      824(DI), Z0
 
-all701:
-cells702:
+all707:
+cells708:
 	BLSIQ        AX, CX
 	VPBROADCASTD CX, Z1
 	VPTESTMD     Z1, Z0, K1
@@ -19126,7 +19206,7 @@ cells702:
 	ADDQ         424(DI), CX
 	VMOVUPS      (CX), Z1
 
-values703:
+values709:
 	VBROADCASTSS (DX), Z2
 	VMOVUPS      (BX), Z3
 	VFPCLASSPSZ  $0x99, Z2, K2
@@ -19136,11 +19216,11 @@ values703:
 	ADDQ         $0x04, DX
 	ADDQ         $0x40, BX
 	DECQ         SI
-	JNZ          values703
+	JNZ          values709
 	TESTQ        AX, AX
-	JNZ          cells702
+	JNZ          cells708
 
-none700:
+none706:
 	TESTQ DI, DI
 	RET
 
@@ -19155,12 +19235,12 @@ TEXT ·opColumnValuesBeforeAMX1(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS  3072(DX), Z0
 	VCMPPS   $0x04, one<>+0(SB), Z0, K1
 	KORTESTW K1, K1
-	JEQ      same704
+	JEQ      same710
 
 	// maxima have changed
 	MOVQ 200(DI), AX
 
-scale705:
+scale711:
 	VMULPS  (CX), Z0, Z1
 	VMOVUPS Z1, (CX)
 	VMULPS  64(CX), Z0, Z1
@@ -19179,9 +19259,9 @@ scale705:
 	VMOVUPS Z1, 448(CX)
 	ADDQ    $0x00000200, CX
 	SUBQ    $0x08, AX
-	JNZ     scale705
+	JNZ     scale711
 
-same704:
+same710:
 	MOVQ 760(DI), CX
 	MOVQ 216(DI), DX
 	SHLQ $0x04, DX
@@ -19223,7 +19303,7 @@ same704:
 	BYTE $0x00
 	BYTE $0x00
 
-values706:
+values712:
 	BYTE  $0xc4
 	BYTE  $0xe2
 	BYTE  $0x7b
@@ -19317,7 +19397,7 @@ values706:
 	ADDQ  $0x00000800, SI
 	ADDQ  $0x00000800, CX
 	SUBQ  $0x20, BX
-	JNZ   values706
+	JNZ   values712
 	TESTQ DI, DI
 	RET
 
@@ -21827,7 +21907,7 @@ TEXT ·opPiecesAMX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    208(DI), CX
 	MOVQ    $0x00000020, DX
 	SUBQ    664(DI), DX
-	JLE     whole707
+	JLE     whole713
 
 	// behind the last cell
 	IMULQ  CX, DX
@@ -21835,22 +21915,22 @@ TEXT ·opPiecesAMX2(SB), NOSPLIT|NOFRAME, $0
 	ADDQ   CX, AX
 	VXORPS Y1, Y1, Y1
 	TESTQ  DX, DX
-	JZ     cleared708
+	JZ     cleared714
 
-clear709:
+clear715:
 	VMOVUPS Y1, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    $0x40, AX
 	SUBQ    $0x40, DX
-	JNZ     clear709
+	JNZ     clear715
 
-cleared708:
-whole707:
+cleared714:
+whole713:
 	MOVQ 656(DI), AX
 	MOVQ 216(DI), CX
 	MOVQ $0x00000020, DX
 	SUBQ 664(DI), DX
-	JLE  whole710
+	JLE  whole716
 
 	// behind the last cell
 	IMULQ  CX, DX
@@ -21858,17 +21938,17 @@ whole707:
 	ADDQ   CX, AX
 	VXORPS Y1, Y1, Y1
 	TESTQ  DX, DX
-	JZ     cleared711
+	JZ     cleared717
 
-clear712:
+clear718:
 	VMOVUPS Y1, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    $0x40, AX
 	SUBQ    $0x40, DX
-	JNZ     clear712
+	JNZ     clear718
 
-cleared711:
-whole710:
+cleared717:
+whole716:
 	KXORW K1, K1, K1
 
 	// keys
@@ -21876,15 +21956,15 @@ whole710:
 	MOVQ 896(DI), CX
 	MOVQ $0x00000002, DX
 
-block713:
+block719:
 	MOVQ CX, BX
 	MOVQ $0x00000010, SI
 
-cells714:
+cells720:
 	MOVQ BX, R8
 	MOVQ 192(DI), R9
 
-dims715:
+dims721:
 	VMOVUPS     (AX), Z1
 	VFPCLASSPSZ $0x99, Z1, K2
 	VPXORD      Z1, Z1, K2, Z1
@@ -21906,43 +21986,43 @@ dims715:
 	SUBQ        $-128, AX
 	ADDQ        $0x00001000, R8
 	SUBQ        $0x20, R9
-	JNZ         dims715
+	JNZ         dims721
 	ADDQ        $0x40, BX
 	DECQ        SI
-	JNZ         cells714
+	JNZ         cells720
 	ADDQ        $0x00000800, CX
 	DECQ        DX
-	JNZ         block713
+	JNZ         block719
 	XORL        AX, AX
 	KORTESTW    K1, K1
-	JEQ         finite716
+	JEQ         finite722
 
 	// cells with numbers that are not finite
 	MOVQ 648(DI), CX
 	MOVQ $0x00000001, DX
 
-cells717:
+cells723:
 	KXORW K3, K3, K3
 	MOVQ  208(DI), BX
 
-numbers718:
+numbers724:
 	VMOVUPS     (CX), Z1
 	VFPCLASSPSZ $0x99, Z1, K1
 	VPXORD      Z1, Z1, K1, Z1
 	KORW        K1, K3, K3
 	ADDQ        $0x40, CX
 	SUBQ        $0x40, BX
-	JNZ         numbers718
+	JNZ         numbers724
 	KORTESTW    K3, K3
-	JEQ         none719
+	JEQ         none725
 	ORQ         DX, AX
 
-none719:
+none725:
 	SHLQ $0x01, DX
 	BTQ  $0x20, DX
-	JCC  cells717
+	JCC  cells723
 
-finite716:
+finite722:
 	MOVQ  AX, 944(DI)
 	KXORW K4, K4, K4
 
@@ -21954,12 +22034,12 @@ finite716:
 	MOVQ DX, SI
 	SHLQ $0x04, SI
 
-values720:
+values726:
 	MOVQ AX, R8
 	MOVQ CX, R9
 	MOVQ $0x00000010, R10
 
-cells721:
+cells727:
 	VMOVUPS     (R8), Z1
 	VFPCLASSPSZ $0x99, Z1, K1
 	VPXORD      Z1, Z1, K1, Z1
@@ -21981,10 +22061,10 @@ cells721:
 	ADDQ        DX, R8
 	ADDQ        $0x40, R9
 	DECQ        R10
-	JNZ         cells721
+	JNZ         cells727
 	MOVQ        $0x00000002, R10
 
-pieces722:
+pieces728:
 	VMOVUPS     (CX), Z1
 	VMOVUPS     64(CX), Z2
 	VMOVUPS     128(CX), Z3
@@ -22083,58 +22163,58 @@ pieces722:
 	VMOVUPS     Z1, 960(CX)
 	ADDQ        $0x00000400, CX
 	DECQ        R10
-	JNZ         pieces722
+	JNZ         pieces728
 	ADDQ        $0x40, AX
 	SUBQ        $0x10, BX
-	JNZ         values720
+	JNZ         values726
 	XORL        AX, AX
 	KORTESTW    K4, K4
-	JEQ         finite723
+	JEQ         finite729
 
 	// cells with numbers that are not finite
 	MOVQ 656(DI), CX
 	MOVQ $0x00000001, DX
 
-cells724:
+cells730:
 	KXORW K5, K5, K5
 	MOVQ  216(DI), BX
 
-numbers725:
+numbers731:
 	VMOVUPS     (CX), Z0
 	VFPCLASSPSZ $0x99, Z0, K1
 	VPXORD      Z0, Z0, K1, Z0
 	KORW        K1, K5, K5
 	ADDQ        $0x40, CX
 	SUBQ        $0x40, BX
-	JNZ         numbers725
+	JNZ         numbers731
 	KORTESTW    K5, K5
-	JEQ         none726
+	JEQ         none732
 	ORQ         DX, AX
 
-none726:
+none732:
 	SHLQ $0x01, DX
 	BTQ  $0x20, DX
-	JCC  cells724
+	JCC  cells730
 
-finite723:
+finite729:
 	MOVQ AX, 952(DI)
 
 	// whether columns may be together
 	XORL AX, AX
 	MOVQ AX, 800(DI)
 	CMPQ 664(DI), $0x20
-	JNE  no727
+	JNE  no733
 	CMPQ 680(DI), $0x00
-	JNE  no727
+	JNE  no733
 	CMPQ 944(DI), $0x00
-	JNE  no727
+	JNE  no733
 	CMPQ 952(DI), $0x00
-	JNE  no727
+	JNE  no733
 	CMPQ 280(DI), $0x00
-	JNE  no727
+	JNE  no733
 	INCQ AX
 
-no727:
+no733:
 	MOVQ  AX, 936(DI)
 	TESTQ DI, DI
 	RET
@@ -22164,7 +22244,7 @@ TEXT ·opColumnScoresAMX2(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 896(DI), SI
 	MOVQ 192(DI), BX
 
-dims728:
+dims734:
 	BYTE $0xc4
 	BYTE $0xe2
 	BYTE $0x7b
@@ -22278,7 +22358,7 @@ dims728:
 	ADDQ $0x00001000, SI
 	ADDQ $0x00000c00, DX
 	SUBQ $0x20, BX
-	JNZ  dims728
+	JNZ  dims734
 
 	// the column's queries have 1.5 times the bytes in pieces
 	MOVQ 736(DI), DX
@@ -22290,7 +22370,7 @@ dims728:
 	MOVQ 896(DI), SI
 	MOVQ 192(DI), BX
 
-dims729:
+dims735:
 	BYTE  $0xc4
 	BYTE  $0xe2
 	BYTE  $0x7b
@@ -22334,7 +22414,7 @@ dims729:
 	ADDQ  $0x00001000, SI
 	ADDQ  $0x00000c00, DX
 	SUBQ  $0x20, BX
-	JNZ   dims729
+	JNZ   dims735
 	MOVQ  424(DI), CX
 	BYTE  $0xc4
 	BYTE  $0xe2
@@ -22358,10 +22438,10 @@ dims729:
 	BYTE  $0x00
 	MOVQ  944(DI), AX
 	TESTQ AX, AX
-	JEQ   none730
+	JEQ   none736
 
 	// keys that are not finite
-cells731:
+cells737:
 	TZCNTQ AX, CX
 	BLSRQ  AX, AX
 	MOVQ   CX, DX
@@ -22371,20 +22451,20 @@ cells731:
 	IMULQ  208(DI), DX
 	ADDQ   648(DI), DX
 
-dims732:
+dims738:
 	VBROADCASTSS (DX), Z1
 	VFMADD231PS  (BX), Z1, Z0
 	ADDQ         $0x04, DX
 	ADDQ         $0x40, BX
 	DECQ         SI
-	JNZ          dims732
+	JNZ          dims738
 	SHLQ         $0x06, CX
 	ADDQ         424(DI), CX
 	VMOVUPS      Z0, (CX)
 	TESTQ        AX, AX
-	JNZ          cells731
+	JNZ          cells737
 
-none730:
+none736:
 	TESTQ DI, DI
 	RET
 
@@ -22395,12 +22475,12 @@ TEXT ·opColumnValuesAMX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS  1024(DI), Z0
 	VCMPPS   $0x04, one<>+0(SB), Z0, K1
 	KORTESTW K1, K1
-	JEQ      same733
+	JEQ      same739
 
 	// maxima have changed
 	MOVQ 200(DI), AX
 
-scale734:
+scale740:
 	VMULPS  (CX), Z0, Z1
 	VMOVUPS Z1, (CX)
 	VMULPS  64(CX), Z0, Z1
@@ -22419,15 +22499,15 @@ scale734:
 	VMOVUPS Z1, 448(CX)
 	ADDQ    $0x00000200, CX
 	SUBQ    $0x08, AX
-	JNZ     scale734
+	JNZ     scale740
 
-same733:
+same739:
 	// pieces of the weights
 	MOVQ $0x00000040, AX
 	MOVQ 424(DI), CX
 	MOVQ $0x00000020, DX
 	SUBQ 664(DI), DX
-	JLE  whole735
+	JLE  whole741
 
 	// behind the last cell
 	IMULQ  AX, DX
@@ -22435,23 +22515,23 @@ same733:
 	ADDQ   AX, CX
 	VXORPS Y0, Y0, Y0
 	TESTQ  DX, DX
-	JZ     cleared736
+	JZ     cleared742
 
-clear737:
+clear743:
 	VMOVUPS Y0, (CX)
 	VMOVUPS Y0, 32(CX)
 	ADDQ    $0x40, CX
 	SUBQ    $0x40, DX
-	JNZ     clear737
+	JNZ     clear743
 
-cleared736:
-whole735:
+cleared742:
+whole741:
 	MOVQ    424(DI), AX
 	MOVQ    912(DI), CX
 	VMOVUPS upper<>+0(SB), Z0
 	MOVQ    $0x00000010, DX
 
-rows738:
+rows744:
 	VMOVUPS    (AX), Z1
 	VMOVUPS    1024(AX), Z2
 	VPSRLD     $0x10, Z1, Z3
@@ -22474,7 +22554,7 @@ rows738:
 	ADDQ       $0x40, AX
 	ADDQ       $0x40, CX
 	DECQ       DX
-	JNZ        rows738
+	JNZ        rows744
 	MOVQ       760(DI), CX
 	MOVQ       912(DI), DX
 
@@ -22513,7 +22593,7 @@ rows738:
 	BYTE $0x00
 	BYTE $0x00
 
-values739:
+values745:
 	BYTE  $0xc4
 	BYTE  $0xe2
 	BYTE  $0x7b
@@ -22647,19 +22727,19 @@ values739:
 	ADDQ  $0x00001000, SI
 	ADDQ  $0x00000800, CX
 	SUBQ  $0x20, BX
-	JNZ   values739
+	JNZ   values745
 	MOVQ  952(DI), AX
 	TESTQ AX, AX
-	JEQ   none740
+	JEQ   none746
 
 	// values that are not finite
 	VPBROADCASTD 672(DI), Z0
 	CMPQ         800(DI), $0x00
-	JEQ          all741
+	JEQ          all747
 	VMOVUPS      824(DI), Z0
 
-all741:
-cells742:
+all747:
+cells748:
 	BLSIQ        AX, CX
 	VPBROADCASTD CX, Z1
 	VPTESTMD     Z1, Z0, K1
@@ -22674,7 +22754,7 @@ cells742:
 	ADDQ         424(DI), CX
 	VMOVUPS      (CX), Z1
 
-values743:
+values749:
 	VBROADCASTSS (DX), Z2
 	VMOVUPS      (BX), Z3
 	VFPCLASSPSZ  $0x99, Z2, K2
@@ -22684,11 +22764,11 @@ values743:
 	ADDQ         $0x04, DX
 	ADDQ         $0x40, BX
 	DECQ         SI
-	JNZ          values743
+	JNZ          values749
 	TESTQ        AX, AX
-	JNZ          cells742
+	JNZ          cells748
 
-none740:
+none746:
 	TESTQ DI, DI
 	RET
 
@@ -22703,12 +22783,12 @@ TEXT ·opColumnValuesBeforeAMX2(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS  3072(DX), Z0
 	VCMPPS   $0x04, one<>+0(SB), Z0, K1
 	KORTESTW K1, K1
-	JEQ      same744
+	JEQ      same750
 
 	// maxima have changed
 	MOVQ 200(DI), AX
 
-scale745:
+scale751:
 	VMULPS  (CX), Z0, Z1
 	VMOVUPS Z1, (CX)
 	VMULPS  64(CX), Z0, Z1
@@ -22727,9 +22807,9 @@ scale745:
 	VMOVUPS Z1, 448(CX)
 	ADDQ    $0x00000200, CX
 	SUBQ    $0x08, AX
-	JNZ     scale745
+	JNZ     scale751
 
-same744:
+same750:
 	MOVQ 760(DI), CX
 	MOVQ 216(DI), DX
 	SHLQ $0x04, DX
@@ -22771,7 +22851,7 @@ same744:
 	BYTE $0x00
 	BYTE $0x00
 
-values746:
+values752:
 	BYTE  $0xc4
 	BYTE  $0xe2
 	BYTE  $0x7b
@@ -22905,7 +22985,7 @@ values746:
 	ADDQ  $0x00001000, SI
 	ADDQ  $0x00000800, CX
 	SUBQ  $0x20, BX
-	JNZ   values746
+	JNZ   values752
 	TESTQ DI, DI
 	RET
 
@@ -25655,7 +25735,7 @@ TEXT ·opPiecesAMX3(SB), NOSPLIT|NOFRAME, $0
 	MOVQ    208(DI), CX
 	MOVQ    $0x00000020, DX
 	SUBQ    664(DI), DX
-	JLE     whole747
+	JLE     whole753
 
 	// behind the last cell
 	IMULQ  CX, DX
@@ -25663,22 +25743,22 @@ TEXT ·opPiecesAMX3(SB), NOSPLIT|NOFRAME, $0
 	ADDQ   CX, AX
 	VXORPS Y1, Y1, Y1
 	TESTQ  DX, DX
-	JZ     cleared748
+	JZ     cleared754
 
-clear749:
+clear755:
 	VMOVUPS Y1, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    $0x40, AX
 	SUBQ    $0x40, DX
-	JNZ     clear749
+	JNZ     clear755
 
-cleared748:
-whole747:
+cleared754:
+whole753:
 	MOVQ 656(DI), AX
 	MOVQ 216(DI), CX
 	MOVQ $0x00000020, DX
 	SUBQ 664(DI), DX
-	JLE  whole750
+	JLE  whole756
 
 	// behind the last cell
 	IMULQ  CX, DX
@@ -25686,17 +25766,17 @@ whole747:
 	ADDQ   CX, AX
 	VXORPS Y1, Y1, Y1
 	TESTQ  DX, DX
-	JZ     cleared751
+	JZ     cleared757
 
-clear752:
+clear758:
 	VMOVUPS Y1, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    $0x40, AX
 	SUBQ    $0x40, DX
-	JNZ     clear752
+	JNZ     clear758
 
-cleared751:
-whole750:
+cleared757:
+whole756:
 	KXORW K1, K1, K1
 
 	// keys
@@ -25704,15 +25784,15 @@ whole750:
 	MOVQ 896(DI), CX
 	MOVQ $0x00000002, DX
 
-block753:
+block759:
 	MOVQ CX, BX
 	MOVQ $0x00000010, SI
 
-cells754:
+cells760:
 	MOVQ BX, R8
 	MOVQ 192(DI), R9
 
-dims755:
+dims761:
 	VMOVUPS     (AX), Z1
 	VFPCLASSPSZ $0x99, Z1, K2
 	VPXORD      Z1, Z1, K2, Z1
@@ -25741,43 +25821,43 @@ dims755:
 	SUBQ        $-128, AX
 	ADDQ        $0x00001800, R8
 	SUBQ        $0x20, R9
-	JNZ         dims755
+	JNZ         dims761
 	ADDQ        $0x40, BX
 	DECQ        SI
-	JNZ         cells754
+	JNZ         cells760
 	ADDQ        $0x00000c00, CX
 	DECQ        DX
-	JNZ         block753
+	JNZ         block759
 	XORL        AX, AX
 	KORTESTW    K1, K1
-	JEQ         finite756
+	JEQ         finite762
 
 	// cells with numbers that are not finite
 	MOVQ 648(DI), CX
 	MOVQ $0x00000001, DX
 
-cells757:
+cells763:
 	KXORW K3, K3, K3
 	MOVQ  208(DI), BX
 
-numbers758:
+numbers764:
 	VMOVUPS     (CX), Z1
 	VFPCLASSPSZ $0x99, Z1, K1
 	VPXORD      Z1, Z1, K1, Z1
 	KORW        K1, K3, K3
 	ADDQ        $0x40, CX
 	SUBQ        $0x40, BX
-	JNZ         numbers758
+	JNZ         numbers764
 	KORTESTW    K3, K3
-	JEQ         none759
+	JEQ         none765
 	ORQ         DX, AX
 
-none759:
+none765:
 	SHLQ $0x01, DX
 	BTQ  $0x20, DX
-	JCC  cells757
+	JCC  cells763
 
-finite756:
+finite762:
 	MOVQ  AX, 944(DI)
 	KXORW K4, K4, K4
 
@@ -25789,12 +25869,12 @@ finite756:
 	MOVQ DX, SI
 	SHLQ $0x04, SI
 
-values760:
+values766:
 	MOVQ AX, R8
 	MOVQ CX, R9
 	MOVQ $0x00000010, R10
 
-cells761:
+cells767:
 	VMOVUPS     (R8), Z1
 	VFPCLASSPSZ $0x99, Z1, K1
 	VPXORD      Z1, Z1, K1, Z1
@@ -25823,10 +25903,10 @@ cells761:
 	ADDQ        DX, R8
 	ADDQ        $0x40, R9
 	DECQ        R10
-	JNZ         cells761
+	JNZ         cells767
 	MOVQ        $0x00000003, R10
 
-pieces762:
+pieces768:
 	VMOVUPS     (CX), Z1
 	VMOVUPS     64(CX), Z2
 	VMOVUPS     128(CX), Z3
@@ -25925,58 +26005,58 @@ pieces762:
 	VMOVUPS     Z1, 960(CX)
 	ADDQ        $0x00000400, CX
 	DECQ        R10
-	JNZ         pieces762
+	JNZ         pieces768
 	ADDQ        $0x40, AX
 	SUBQ        $0x10, BX
-	JNZ         values760
+	JNZ         values766
 	XORL        AX, AX
 	KORTESTW    K4, K4
-	JEQ         finite763
+	JEQ         finite769
 
 	// cells with numbers that are not finite
 	MOVQ 656(DI), CX
 	MOVQ $0x00000001, DX
 
-cells764:
+cells770:
 	KXORW K5, K5, K5
 	MOVQ  216(DI), BX
 
-numbers765:
+numbers771:
 	VMOVUPS     (CX), Z0
 	VFPCLASSPSZ $0x99, Z0, K1
 	VPXORD      Z0, Z0, K1, Z0
 	KORW        K1, K5, K5
 	ADDQ        $0x40, CX
 	SUBQ        $0x40, BX
-	JNZ         numbers765
+	JNZ         numbers771
 	KORTESTW    K5, K5
-	JEQ         none766
+	JEQ         none772
 	ORQ         DX, AX
 
-none766:
+none772:
 	SHLQ $0x01, DX
 	BTQ  $0x20, DX
-	JCC  cells764
+	JCC  cells770
 
-finite763:
+finite769:
 	MOVQ AX, 952(DI)
 
 	// whether columns may be together
 	XORL AX, AX
 	MOVQ AX, 800(DI)
 	CMPQ 664(DI), $0x20
-	JNE  no767
+	JNE  no773
 	CMPQ 680(DI), $0x00
-	JNE  no767
+	JNE  no773
 	CMPQ 944(DI), $0x00
-	JNE  no767
+	JNE  no773
 	CMPQ 952(DI), $0x00
-	JNE  no767
+	JNE  no773
 	CMPQ 280(DI), $0x00
-	JNE  no767
+	JNE  no773
 	INCQ AX
 
-no767:
+no773:
 	MOVQ  AX, 936(DI)
 	TESTQ DI, DI
 	RET
@@ -26006,7 +26086,7 @@ TEXT ·opColumnScoresAMX3(SB), NOSPLIT|NOFRAME, $0
 	MOVQ 896(DI), SI
 	MOVQ 192(DI), BX
 
-dims768:
+dims774:
 	BYTE $0xc4
 	BYTE $0xe2
 	BYTE $0x7b
@@ -26150,7 +26230,7 @@ dims768:
 	ADDQ $0x00001800, SI
 	ADDQ $0x00000c00, DX
 	SUBQ $0x20, BX
-	JNZ  dims768
+	JNZ  dims774
 
 	// the column's queries have 1.5 times the bytes in pieces
 	MOVQ 736(DI), DX
@@ -26162,7 +26242,7 @@ dims768:
 	MOVQ 896(DI), SI
 	MOVQ 192(DI), BX
 
-dims769:
+dims775:
 	BYTE  $0xc4
 	BYTE  $0xe2
 	BYTE  $0x7b
@@ -26206,7 +26286,7 @@ dims769:
 	ADDQ  $0x00001800, SI
 	ADDQ  $0x00000c00, DX
 	SUBQ  $0x20, BX
-	JNZ   dims769
+	JNZ   dims775
 	MOVQ  424(DI), CX
 	BYTE  $0xc4
 	BYTE  $0xe2
@@ -26230,10 +26310,10 @@ dims769:
 	BYTE  $0x00
 	MOVQ  944(DI), AX
 	TESTQ AX, AX
-	JEQ   none770
+	JEQ   none776
 
 	// keys that are not finite
-cells771:
+cells777:
 	TZCNTQ AX, CX
 	BLSRQ  AX, AX
 	MOVQ   CX, DX
@@ -26243,20 +26323,20 @@ cells771:
 	IMULQ  208(DI), DX
 	ADDQ   648(DI), DX
 
-dims772:
+dims778:
 	VBROADCASTSS (DX), Z1
 	VFMADD231PS  (BX), Z1, Z0
 	ADDQ         $0x04, DX
 	ADDQ         $0x40, BX
 	DECQ         SI
-	JNZ          dims772
+	JNZ          dims778
 	SHLQ         $0x06, CX
 	ADDQ         424(DI), CX
 	VMOVUPS      Z0, (CX)
 	TESTQ        AX, AX
-	JNZ          cells771
+	JNZ          cells777
 
-none770:
+none776:
 	TESTQ DI, DI
 	RET
 
@@ -26267,12 +26347,12 @@ TEXT ·opColumnValuesAMX3(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS  1024(DI), Z0
 	VCMPPS   $0x04, one<>+0(SB), Z0, K1
 	KORTESTW K1, K1
-	JEQ      same773
+	JEQ      same779
 
 	// maxima have changed
 	MOVQ 200(DI), AX
 
-scale774:
+scale780:
 	VMULPS  (CX), Z0, Z1
 	VMOVUPS Z1, (CX)
 	VMULPS  64(CX), Z0, Z1
@@ -26291,15 +26371,15 @@ scale774:
 	VMOVUPS Z1, 448(CX)
 	ADDQ    $0x00000200, CX
 	SUBQ    $0x08, AX
-	JNZ     scale774
+	JNZ     scale780
 
-same773:
+same779:
 	// pieces of the weights
 	MOVQ $0x00000040, AX
 	MOVQ 424(DI), CX
 	MOVQ $0x00000020, DX
 	SUBQ 664(DI), DX
-	JLE  whole775
+	JLE  whole781
 
 	// behind the last cell
 	IMULQ  AX, DX
@@ -26307,23 +26387,23 @@ same773:
 	ADDQ   AX, CX
 	VXORPS Y0, Y0, Y0
 	TESTQ  DX, DX
-	JZ     cleared776
+	JZ     cleared782
 
-clear777:
+clear783:
 	VMOVUPS Y0, (CX)
 	VMOVUPS Y0, 32(CX)
 	ADDQ    $0x40, CX
 	SUBQ    $0x40, DX
-	JNZ     clear777
+	JNZ     clear783
 
-cleared776:
-whole775:
+cleared782:
+whole781:
 	MOVQ    424(DI), AX
 	MOVQ    912(DI), CX
 	VMOVUPS upper<>+0(SB), Z0
 	MOVQ    $0x00000010, DX
 
-rows778:
+rows784:
 	VMOVUPS    (AX), Z1
 	VMOVUPS    1024(AX), Z2
 	VPSRLD     $0x10, Z1, Z3
@@ -26346,7 +26426,7 @@ rows778:
 	ADDQ       $0x40, AX
 	ADDQ       $0x40, CX
 	DECQ       DX
-	JNZ        rows778
+	JNZ        rows784
 	MOVQ       760(DI), CX
 	MOVQ       912(DI), DX
 
@@ -26385,7 +26465,7 @@ rows778:
 	BYTE $0x00
 	BYTE $0x00
 
-values779:
+values785:
 	BYTE  $0xc4
 	BYTE  $0xe2
 	BYTE  $0x7b
@@ -26549,19 +26629,19 @@ values779:
 	ADDQ  $0x00001800, SI
 	ADDQ  $0x00000800, CX
 	SUBQ  $0x20, BX
-	JNZ   values779
+	JNZ   values785
 	MOVQ  952(DI), AX
 	TESTQ AX, AX
-	JEQ   none780
+	JEQ   none786
 
 	// values that are not finite
 	VPBROADCASTD 672(DI), Z0
 	CMPQ         800(DI), $0x00
-	JEQ          all781
+	JEQ          all787
 	VMOVUPS      824(DI), Z0
 
-all781:
-cells782:
+all787:
+cells788:
 	BLSIQ        AX, CX
 	VPBROADCASTD CX, Z1
 	VPTESTMD     Z1, Z0, K1
@@ -26576,7 +26656,7 @@ cells782:
 	ADDQ         424(DI), CX
 	VMOVUPS      (CX), Z1
 
-values783:
+values789:
 	VBROADCASTSS (DX), Z2
 	VMOVUPS      (BX), Z3
 	VFPCLASSPSZ  $0x99, Z2, K2
@@ -26586,11 +26666,11 @@ values783:
 	ADDQ         $0x04, DX
 	ADDQ         $0x40, BX
 	DECQ         SI
-	JNZ          values783
+	JNZ          values789
 	TESTQ        AX, AX
-	JNZ          cells782
+	JNZ          cells788
 
-none780:
+none786:
 	TESTQ DI, DI
 	RET
 
@@ -26605,12 +26685,12 @@ TEXT ·opColumnValuesBeforeAMX3(SB), NOSPLIT|NOFRAME, $0
 	VMOVUPS  3072(DX), Z0
 	VCMPPS   $0x04, one<>+0(SB), Z0, K1
 	KORTESTW K1, K1
-	JEQ      same784
+	JEQ      same790
 
 	// maxima have changed
 	MOVQ 200(DI), AX
 
-scale785:
+scale791:
 	VMULPS  (CX), Z0, Z1
 	VMOVUPS Z1, (CX)
 	VMULPS  64(CX), Z0, Z1
@@ -26629,9 +26709,9 @@ scale785:
 	VMOVUPS Z1, 448(CX)
 	ADDQ    $0x00000200, CX
 	SUBQ    $0x08, AX
-	JNZ     scale785
+	JNZ     scale791
 
-same784:
+same790:
 	MOVQ 760(DI), CX
 	MOVQ 216(DI), DX
 	SHLQ $0x04, DX
@@ -26673,7 +26753,7 @@ same784:
 	BYTE $0x00
 	BYTE $0x00
 
-values786:
+values792:
 	BYTE  $0xc4
 	BYTE  $0xe2
 	BYTE  $0x7b
@@ -26837,7 +26917,7 @@ values786:
 	ADDQ  $0x00001800, SI
 	ADDQ  $0x00000800, CX
 	SUBQ  $0x20, BX
-	JNZ   values786
+	JNZ   values792
 	TESTQ DI, DI
 	RET
 
@@ -29780,7 +29860,7 @@ TEXT ·opBeginAMX(SB), NOSPLIT|NOFRAME, $0
 TEXT ·opFinishAMX(SB), NOSPLIT|NOFRAME, $0
 	LEAQ  960(DI), AX
 	CMPB  (AX), $0x00
-	JEQ   none787
+	JEQ   none793
 	BYTE  $0xc4
 	BYTE  $0xe2
 	BYTE  $0x78
@@ -29789,7 +29869,7 @@ TEXT ·opFinishAMX(SB), NOSPLIT|NOFRAME, $0
 	TESTQ DI, DI
 	RET
 
-none787:
+none793:
 	BYTE  $0xc4
 	BYTE  $0xe2
 	BYTE  $0x78

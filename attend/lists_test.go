@@ -301,3 +301,77 @@ func TestSpansWithListsAllocateNothingAfterTheFirst(t *testing.T) {
 		t.Errorf("%v allocations a step, want none", n)
 	}
 }
+
+// behind makes a problem of sequences that go on from one fork, whose cells lie strewn behind a prefix: the
+// rows of each are its last tokens.
+func behind(t *testing.T, rng *rand.Rand, typ ggml.Type, dim, group, prefix, shared, first, sequences, tokens int) *kept {
+	t.Helper()
+	rows, behind := sequences*tokens, shared+sequences*tokens+20
+	p := &kept{problem: problem{shape: shape{dim, dim, 2 * group, 2, rows, prefix + behind}, typ: typ, scale: Scores{Factor: 0.125}}}
+	p.fill(t, rng)
+	strewn := rng.Perm(behind)
+	for i := range strewn {
+		strewn[i] += prefix
+	}
+	var begin []int
+	for c := range prefix {
+		begin = append(begin, c)
+	}
+	begin = append(begin, strewn[:shared]...)
+	used := make([]bool, p.cells)
+	for s := range sequences {
+		cells := slices.Clone(begin)
+		for i := range tokens {
+			cells = append(cells, strewn[shared+s*tokens+i])
+			var runs []run
+			var alone []int
+			for place := first; place < len(cells); place++ {
+				runs, alone = append(runs, run{cells[place], cells[place] + 1}), append(alone, place)
+				used[cells[place]] = true
+			}
+			p.sees, p.alone = append(p.sees, runs), append(p.alone, alone)
+			p.cellsOf, p.first = append(p.cellsOf, slices.Clone(cells)), append(p.first, first)
+		}
+	}
+	for c, is := range used {
+		if !is {
+			p.spoil(c)
+		}
+	}
+	return p
+}
+
+// Rows that list the same cells of a tile are computed together, by groups or by columns: a prompt behind a
+// fork, and beams that have a beginning in common, have the bits of rows alone.
+func TestRowsThatListTheSameCellsHaveTheBitsOfRowsAlone(t *testing.T) {
+	eachISA(t, func(t *testing.T, set isa.ISA) {
+		for _, typ := range kernelTypes {
+			for n, c := range []struct{ dim, group, prefix, shared, first, sequences, tokens int }{
+				{64, 3, 70, 200, 0, 1, 40},
+				{64, 3, 10, 40, 25, 1, 75},
+				{128, 4, 33, 100, 0, 4, 1},
+				{64, 1, 0, 50, 0, 2, 33},
+				{96, 16, 64, 300, 0, 3, 7},
+			} {
+				if set == isa.Go && typ != ggml.F16 {
+					continue
+				}
+				rng := seeded(int(typ), n, 31)
+				p := behind(t, rng, typ, c.dim, c.group, c.prefix, c.shared, c.first, c.sequences, c.tokens)
+				p.prepare()
+				out, lse := p.run(t, set, 1+n%3)
+				for row := range p.rows {
+					one := p.by(row)
+					one.prepare()
+					want, wantLSE := one.run(t, set, 1)
+					if err := sameBits(out[row*p.heads*p.valueDim:][:len(want)], want); err != nil {
+						t.Errorf("%v: row %d: %v", &p.problem, row, err)
+					}
+					if err := sameBits(lse[row*p.heads:][:p.heads], wantLSE); err != nil {
+						t.Errorf("%v: row %d: log-sum-exp: %v", &p.problem, row, err)
+					}
+				}
+			}
+		}
+	})
+}

@@ -30,7 +30,7 @@ func main() {
 	begin()
 	openRange()
 	nextTile()
-	listedRow()
+	listedRows()
 	groupMasks()
 	nextGroup()
 	fold()

@@ -324,51 +324,89 @@ func rowMasks(none string) {
 	Label(decided)
 }
 
-// listedRow takes the next of the rows that list the tile's cells. It alone sees them, in the place
-// where tiles are converted to, and the groups that have its vectors are computed.
-func listedRow() {
-	Text("opListed", "opListed goes to the next row that lists the tile's cells, and before the first group with its vectors.")
+// listedRows takes the first of the rows that list the tile's cells, and those behind it that list the same
+// ones. They alone see them, in the place where tiles are converted to, and the groups or columns that have
+// their vectors are computed.
+func listedRows() {
+	Text("opListed", "opListed goes to the next rows that list the same cells of the tile, and before the first group or column with their vectors.")
 	rows, i := load("listed"), GP64()
-	TZCNTQ(rows, i)
-	BLSRQ(rows, rows)
-	store(rows, "listed")
-	masks, n, picked := load("rowMask"), load("pass"), GP64()
+	masks, n := load("rowMask"), load("pass")
 	SHLQ(Imm(2), n)
 	ADDQ(Imm(63), n)
 	ANDQ(I32(-64), n)
 	clearBytes(Copied(masks), n)
-	lists := load("listMask")
+	TZCNTQ(rows, i)
+	BLSRQ(rows, rows)
+	picked, lists := GP64(), load("listMask")
 	MOVL(Indexed(lists, i, 4, 0), picked.As32())
 	MOVL(picked.As32(), Indexed(masks, i, 4, 0))
+	list := listOf(i)
+	store(list, "list")
+
+	Comment("others with the same cells in all places that one of them sees")
+	var cells [4]reg.VecVirtual
+	for q := range cells {
+		cells[q] = YMM()
+		VMOVDQU(At(list, 32*q), cells[q])
+	}
+	last, left := Copied(i), GP64()
+	XORL(left.As32(), left.As32())
+	none, next, another := NewLabel("noOther"), NewLabel("nextOther"), NewLabel("another")
+	Label(another)
+	TESTQ(rows, rows)
+	JZ(LabelRef(none))
+	j, same := GP64(), GP64()
+	TZCNTQ(rows, j)
+	BLSRQ(rows, rows)
+	at := listOf(j)
+	XORL(same.As32(), same.As32())
+	for q, own := range cells {
+		equal, bits := YMM(), GP64()
+		VPCMPEQD(At(at, 32*q), own, equal)
+		VMOVMSKPS(equal, bits.As32())
+		SHLQ(Int(8*q), bits)
+		ORQ(bits, same)
+	}
+	both, mask := Copied(picked), GP64()
+	MOVL(Indexed(lists, j, 4, 0), mask.As32())
+	ORQ(mask, both)
+	ANDNQ(both, same, same)
+	JZ(LabelRef(next))
+	BTSQ(j, left)
+	JMP(LabelRef(another))
+	Label(next)
+	MOVL(mask.As32(), Indexed(masks, j, 4, 0))
+	MOVQ(both, picked)
+	MOVQ(j, last)
+	JMP(LabelRef(another))
+	Label(none)
+	store(left, "listed")
 	store(picked, "picked")
 
-	Comment("its list")
-	row := load("row0")
-	ADDQ(i, row)
-	SHLQ(Imm(4), row)
-	ADDQ(f("rowsAt"), row)
-	list, before := load("c"), Word(At(row, 12))
-	SUBQ(Word(At(row, 8)), list)
-	SUBQ(before, list)
-	SHLQ(Imm(2), list)
-	ADDQ(f("spans"), list)
-	store(list, "list")
 	store(load("floats"), "table")
 	for _, s := range []string{"k", "v"} {
 		store(load(s+"x"), s+"t")
 		store(load(s+"x"), s+"Next") // nothing: gather prefetches
 	}
+	store(load("full"), "hidden") // from rows that do not list them, if from no others
 
-	Comment("the groups: those with other vectors, too, which see nothing")
-	first, end := load("group"), GP64()
+	Comment("the groups or columns: those with other vectors, too, which see nothing")
+	first, end, whole := load("group"), last, GP64()
 	IMULQ(i, first)
-	MOVQ(first, end)
-	ADDQ(f("group"), end)
-	ADDQ(Imm(3), end)
-	ANDQ(I32(-4), end)
-	CMPQ(end, f("nq"))
-	CMOVQGT(f("nq"), end)
-	ANDQ(I32(-4), first)
+	INCQ(end)
+	IMULQ(f("group"), end)
+	MOVQ(U32(4), whole)
+	rounded := NewLabel("rounded")
+	CMPQ(f("columns"), Imm(0))
+	JEQ(LabelRef(rounded))
+	MOVQ(U32(column), whole)
+	Label(rounded)
+	LEAQ(Indexed(end, whole, 1, -1), end)
+	NEGQ(whole)
+	ANDQ(whole, end)
+	ANDQ(whole, first)
+	CMPQ(end, f("nv"))
+	CMOVQGT(f("nv"), end)
 	SUBQ(first, end)
 	store(end, "left")
 	for _, s := range [][3]string{{"qs", "dkb", "qp"}, {"", "dvb", "op"}} {
@@ -377,10 +415,7 @@ func listedRow() {
 		if s[0] != "" {
 			ADDQ(f(s[0]), p)
 		} else {
-			o := load("room")
-			toOutputs(o)
-			ADDQ(f("part"), o)
-			ADDQ(o, p)
+			ADDQ(outputsOf("part"), p)
 		}
 		store(p, s[2])
 	}
@@ -394,6 +429,20 @@ func listedRow() {
 	LEAQ(Indexed(p, first, 4, 0), p)
 	store(p, "rp")
 	Ret()
+}
+
+// listOf returns where the tile's cells are in the list of a row of the pass.
+func listOf(i reg.GPVirtual) reg.GPVirtual {
+	row := load("row0")
+	ADDQ(i, row)
+	SHLQ(Imm(4), row)
+	ADDQ(f("rowsAt"), row)
+	list := load("c")
+	SUBQ(Word(At(row, 8)), list)
+	SUBQ(Word(At(row, 12)), list)
+	SHLQ(Imm(2), list)
+	ADDQ(f("spans"), list)
+	return list
 }
 
 // groupMasks reads the masks of a group: seen is 0 if its vectors see none of the tile's cells, and
