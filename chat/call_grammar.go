@@ -157,7 +157,7 @@ func (t *Tool) argumentsSchema() []byte {
 	var properties map[string]json.RawMessage
 	if json.Unmarshal(keywords["properties"], &properties) == nil && properties != nil && len(properties) == 0 {
 		for key := range keywords {
-			if key != "type" && key != "properties" && key != "required" && key[0] != '$' && key != "title" && key != "description" {
+			if key != "type" && key != "properties" && key != "required" && !strings.HasPrefix(key, "$") && key != "title" && key != "description" {
 				return t.parameters
 			}
 		}

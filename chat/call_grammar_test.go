@@ -425,6 +425,7 @@ func FuzzCallGrammar(f *testing.F) {
 	f.Add(`{"function": {"name": "f", "parameters": {"properties": {"a": {"$ref": "#/properties/a"}}, "$defs": {"": {}}}}}`)
 	f.Add(`{"function": {"name": "<|\"|>", "parameters": {"type": ["object", "null"], "required": ["é<", "a"], "additionalProperties": {"enum": ["</parameter>", [], {"<": "\u0000"}]}}}}`)
 	f.Add(`{"function": {"name": "f", "parameters": {"patternProperties": {"a": {}}, "allOf": [{"properties": {"b": {"anyOf": [{"pattern": "<+"}, {"type": "array"}]}}}]}}}`)
+	f.Add(`{"function": {"name": "f", "parameters": {"properties": {}, "": ""}}}`)
 	pieces, err := grammar.ReadPieces(tags)
 	if err != nil {
 		f.Fatal(err)

@@ -89,7 +89,7 @@ func harmonyTurn(header string) turn {
 		recipient = m[1]
 	}
 	switch {
-	case recipient != "" && recipient != "assistant" && recipient != "user":
+	case recipient != "" && recipient != "assistant" && recipient != "user" && recipient != "functions.":
 		return turn{body: &harmonyCall{call: strings.TrimPrefix(recipient, "functions.")}}
 	case channel == "analysis":
 		return turn{kind: Reasoning, separate: true}

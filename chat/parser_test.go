@@ -3,6 +3,7 @@ package chat
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -318,6 +319,7 @@ func FuzzParser(f *testing.F) {
 			f.Add(uint8(i), seed, uint(5), true)
 		}
 	}
+	f.Add(uint8(slices.Index(formats, Harmony)), "to=functions. 00<|message|>{}0", uint(36), true) // a call of nothing
 	f.Fuzz(func(t *testing.T, which uint8, answer string, cut uint, thinking bool) {
 		if strings.Contains(answer, control) {
 			t.Skip()

@@ -16,6 +16,8 @@ var hostileSchemas = map[string]struct{ schema, want string }{
 	"references that lead in a circle":      {`{"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}}`, "no text follows"},
 	"a circle of merges":                    {`{"$ref": "#/$defs/a", "minimum": 1, "$defs": {"a": {"allOf": [{"$ref": "#/$defs/a"}]}}}`, "too deep"},
 	"a merge that grows":                    {`{"$ref": "#/$defs/a", "$defs": {"a": {"allOf": [{"properties": {"x": {"$ref": "#/$defs/a"}}}, {"properties": {"x": {"$ref": "#/$defs/b"}}}]}, "b": {"allOf": [{"properties": {"x": {"$ref": "#/$defs/b"}}}, {"properties": {"x": {"$ref": "#/$defs/a"}}}]}}}`, "deep"},
+	"alternatives that grow":                {`{"anyOf": [{"$ref": "#"}], "type": "object"}`, "schemas lie more than"},
+	"alternatives with a tag that grow":     {`{"oneOf": [{"$ref": "#"}, {"$ref": "#/$defs/a"}], "discriminator": {"propertyName": "` + strings.Repeat("n", 1000) + `"}}`, "schemas lie more than"},
 	"many alternatives that exclude others": {`{"oneOf": [` + strings.Repeat(`{"const": 1},`, 100_000) + `true]}`, "1 to 1000 schemas"},
 	"many values":                           {`{"enum": [` + strings.Repeat(`1,`, 1<<20) + `1]}`, "longer than"},
 	"many names":                            {`{"required": [` + strings.Repeat(`"a","b",`, 1<<18) + `"c"]}`, "works"},

@@ -60,6 +60,7 @@ type converter struct {
 	anchors  map[string]value
 	rules    []string
 	size     int // of rules
+	depth    int // of the schema that is being written, in others
 	merges   int
 	errs     []error
 }
@@ -92,8 +93,17 @@ const maxParts = 1000
 // maxErrors is how many faults are reported: enough to read.
 const maxErrors = 20
 
+// maxPlace is how many bytes of the place of a fault are told: its end, where it is long.
+const maxPlace = 200
+
+// maxSchemaDepth is how deep schemas may lie in each other, by references also deeper than values in a text.
+const maxSchemaDepth = 2000
+
 func (c *converter) fail(path, format string, args ...any) string {
 	if len(c.errs) < maxErrors {
+		if len(path) > maxPlace {
+			path = "…" + strings.ToValidUTF8(path[len(path)-maxPlace:], "")
+		}
 		c.errs = append(c.errs, fmt.Errorf("jsonschema: %s: %w", path, fmt.Errorf(format, args...)))
 	}
 	return `""`
@@ -212,10 +222,15 @@ func (c *converter) schema(s value, path string) string {
 		if name, ok := c.done[spelt{s, c.spelling}]; ok {
 			return name
 		}
+		if c.depth == maxSchemaDepth {
+			return c.fail(path, "schemas lie more than %d deep in each other: want references that do not grow", maxSchemaDepth)
+		}
 		name := c.unique(path)
 		c.done[spelt{s, c.spelling}] = name
 		if !c.full() {
+			c.depth++
 			c.add(name, c.body(s, path))
+			c.depth--
 		}
 		return name
 	}
