@@ -34,15 +34,40 @@ type running struct {
 	end     context.CancelFunc
 	served  chan error
 	answers *Models
+	hold    atomic.Pointer[hold] // nil: none
+}
+
+// hold holds the goroutine that computes at the end of a step.
+type hold struct {
+	at   int64 // tokens that steps have computed
+	held chan struct{}
+	let  chan struct{}
+}
+
+// holdAt holds the goroutine that computes at the end of the step with which steps have computed some tokens.
+func (r *running) holdAt(tokens int64) *hold {
+	h := &hold{at: tokens, held: make(chan struct{}), let: make(chan struct{})}
+	r.hold.Store(h)
+	return h
 }
 
 // start starts a server. Its engine and its service have the options.
 func start(t *testing.T, model string, engine ebb.Options, o service.Options, server Options) *running {
 	t.Helper()
+	return startWith(t, model, engine, o, server, func(l *tiny) Loaded { return l })
+}
+
+// startWith starts a server of a model that answers as loaded says.
+func startWith(t *testing.T, model string, engine ebb.Options, o service.Options, server Options, loaded func(*tiny) Loaded) *running {
+	t.Helper()
 	r := &running{t: t, tokens: new(atomic.Int64), served: make(chan error, 1), client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 100}}}
 	engine.Trace = func(s trace.Span) {
 		if s.Track == trace.Step && s.Name == "step" {
-			r.tokens.Add(int64(s.Tokens))
+			computed := r.tokens.Add(int64(s.Tokens))
+			if h := r.hold.Load(); h != nil && computed >= h.at && r.hold.CompareAndSwap(h, nil) {
+				close(h.held)
+				<-h.let
+			}
 		}
 	}
 	counts := metrics.New()
@@ -57,7 +82,7 @@ func start(t *testing.T, model string, engine ebb.Options, o service.Options, se
 			return nil, errors.Join(err, e.Close())
 		}
 		r.tiny = &tiny{s, e}
-		return r.tiny, nil
+		return loaded(r.tiny), nil
 	}})
 	if err := r.answers.Load(t.Context()); err != nil {
 		t.Fatal(err)
