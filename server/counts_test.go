@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"sync"
 	"testing"
 
@@ -24,7 +25,7 @@ type talk struct {
 
 // and returns the talk with more said.
 func (t talk) and(said ...string) talk {
-	return talk{t.system, append(t.said[:len(t.said):len(t.said)], said...)}
+	return talk{t.system, append(slices.Clip(t.said), said...)}
 }
 
 // tokensOf returns the prompt of the talk, as the template of tiny models writes it.

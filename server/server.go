@@ -41,6 +41,8 @@ type Options struct {
 	Body int64
 	// BodyTime is how long the body of a request may take to arrive. 0: a minute.
 	BodyTime time.Duration
+	// Patience is for how long a client may read nothing of a stream. 0: [wire.DefaultPatience].
+	Patience time.Duration
 	// Metrics are those that the server counts in. nil: new ones.
 	Metrics *metrics.Metrics
 	// Drain is how long answers may go on when the server is to end. 0: 30 seconds.
@@ -101,7 +103,7 @@ func (s *Server) mount() error {
 	s.routes.Handle("GET /metrics", s.options.Metrics.Handler(s.read))
 	s.mountConversations()
 	models := recorded{s.options.Models}
-	reading := wire.Options{Body: s.options.Body}
+	reading := wire.Options{Body: s.options.Body, Patience: s.options.Patience}
 	openai.New(models, reading).Register(s.routes)
 	stored, err := responses.New(models, responses.Options{
 		Options: reading, Dir: s.options.Responses, MaxBytes: s.options.ResponseBytes, Log: s.log,

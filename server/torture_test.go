@@ -57,8 +57,8 @@ func start(t *testing.T, model string, engine ebb.Options, o service.Options, se
 	return startWith(t, model, engine, o, server, func(l *tiny) Loaded { return l })
 }
 
-// startWith starts a server of a model that answers as loaded says.
-func startWith(t *testing.T, model string, engine ebb.Options, o service.Options, server Options, loaded func(*tiny) Loaded) *running {
+// startWith starts a server of a model that answers as loaded says. Its connections are as accepted leaves them.
+func startWith(t *testing.T, model string, engine ebb.Options, o service.Options, server Options, loaded func(*tiny) Loaded, accepted ...func(net.Conn)) *running {
 	t.Helper()
 	r := &running{t: t, tokens: new(atomic.Int64), served: make(chan error, 1), client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 100}}}
 	engine.Trace = func(s trace.Span) {
@@ -100,8 +100,24 @@ func startWith(t *testing.T, model string, engine ebb.Options, o service.Options
 	r.url = URL(l, false)
 	var ctx context.Context
 	ctx, r.end = context.WithCancel(context.Background())
-	go func() { r.served <- r.server.Serve(ctx, l) }()
+	go func() { r.served <- r.server.Serve(ctx, &accepting{l, accepted}) }()
 	return r
+}
+
+// accepting is a listener that does something with the connections that it accepts.
+type accepting struct {
+	net.Listener
+	accepted []func(net.Conn)
+}
+
+func (l *accepting) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err == nil {
+		for _, do := range l.accepted {
+			do(c)
+		}
+	}
+	return c, err
 }
 
 // close ends the server and closes its model: what was not written to files is lost, as when the process is
