@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-func TestListening(t *testing.T) {
+func TestAnAddressIsListenedToOnce(t *testing.T) {
 	for _, tt := range []struct {
 		address, url string
 		private      bool

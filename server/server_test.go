@@ -54,7 +54,7 @@ func ask(h http.Handler, method, path string, headers ...string) *httptest.Respo
 	return w
 }
 
-func TestKeys(t *testing.T) {
+func TestClientsWithoutAKeyAreRefused(t *testing.T) {
 	salt := func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, wire.Salt(r.Context(), "")) }
 	s := openServer(t, Options{Keys: []Key{NewKey("first"), NewKey("second")}}, map[string]http.HandlerFunc{"GET /v1/salt": salt})
 	salts := map[string]bool{}
@@ -130,7 +130,7 @@ func TestErrorsHaveTheShapeOfTheirAPI(t *testing.T) {
 	}
 }
 
-func TestPagesOfOthers(t *testing.T) {
+func TestPagesOfOthersMayUseTheServerOnlyIfAllowed(t *testing.T) {
 	routes := map[string]http.HandlerFunc{"POST /v1/things": func(http.ResponseWriter, *http.Request) {}, "GET /v1/things": func(http.ResponseWriter, *http.Request) {}}
 	closed := openServer(t, Options{Private: true}, routes)
 	network := openServer(t, Options{}, routes)
@@ -242,7 +242,7 @@ func TestWhatIsAskedEveryFewSecondsIsNotLogged(t *testing.T) {
 	}
 }
 
-func TestHealth(t *testing.T) {
+func TestHealthSaysWhetherRequestsAreAnswered(t *testing.T) {
 	s, err := New(Options{Models: pretend(&notes{}, "a"), Drain: time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
@@ -269,7 +269,7 @@ func TestHealth(t *testing.T) {
 	check("when it is about to end", 503, `{"error":{"code":503,"message":"The server is about to end","type":"unavailable_error"}}`)
 }
 
-func TestDraining(t *testing.T) {
+func TestDrainingLetsAnswersEndOrCutsThem(t *testing.T) {
 	entered, finish := make(chan struct{}), make(chan struct{})
 	cause := make(chan error, 1)
 	routes := map[string]http.HandlerFunc{"GET /v1/long": func(w http.ResponseWriter, r *http.Request) {

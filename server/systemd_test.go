@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-func TestNotifying(t *testing.T) {
+func TestSystemdIsTold(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "n")
 	systemd, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
 	if err != nil {
@@ -33,9 +33,9 @@ func TestNotifying(t *testing.T) {
 	}
 }
 
-// TestActivation serves one connection of a socket that another process has opened, as systemd does. The
+// TestTheSocketsThatSystemdPassesAreListenedTo serves one connection of a socket that another process has opened, as systemd does. The
 // process with the variable set is the one that is activated.
-func TestActivation(t *testing.T) {
+func TestTheSocketsThatSystemdPassesAreListenedTo(t *testing.T) {
 	if os.Getenv("EBB_TEST_ACTIVATED") != "" {
 		listeners, err := Activated()
 		if err != nil || len(listeners) != 1 {
@@ -61,7 +61,7 @@ func TestActivation(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	child := exec.Command("sh", "-c", `LISTEN_PID=$$ exec "$0" -test.run='^TestActivation$'`, os.Args[0])
+	child := exec.Command("sh", "-c", `LISTEN_PID=$$ exec "$0" -test.run='^TestTheSocketsThatSystemdPassesAreListenedTo$'`, os.Args[0])
 	child.Env = append(os.Environ(), "LISTEN_FDS=1", "EBB_TEST_ACTIVATED=1")
 	child.ExtraFiles = []*os.File{file}
 	if err := child.Start(); err != nil {

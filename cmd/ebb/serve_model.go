@@ -71,7 +71,7 @@ func (f *serveFlags) sources(ctx context.Context, step func(service.Step), notes
 // load opens a model and its service, whose steps are heard of.
 func (f *serveFlags) load(name, path string, step func(service.Step), notes io.Writer, log *slog.Logger) (server.Loaded, error) {
 	flags := f.engine
-	flags.options.Notify = func(line string) { log.Info(line, "model", name) }
+	flags.options.Notify = func(line string) { log.Warn(line, "model", name) }
 	engine, err := flags.open(path, notes)
 	if err != nil {
 		return nil, flags.memoryAdvice(err)

@@ -84,7 +84,7 @@ const (
 	think = `<think>hm</think>It is warm.<tool_call>{"name": "weather", "arguments": {"city": "Rome"}}</tool_call>`
 )
 
-func TestChats(t *testing.T) {
+func TestAChatIsAnsweredWholeAndByLines(t *testing.T) {
 	s := serve(t, think)
 	status, got := s.ask(t, "POST", "/api/chat", `{"model":"tiny:latest","stream":false,`+tools+`,`+hello+`}`)
 	want := head + `"message":{"role":"assistant","content":"It is warm.","thinking":"hm","tool_calls":[{"function":{"index":0,"name":"weather","arguments":{"city":"Rome"}}}]},"done":true,"done_reason":"stop",` + spent + `}`
@@ -121,7 +121,7 @@ func TestChats(t *testing.T) {
 	}
 }
 
-func TestHistory(t *testing.T) {
+func TestMessagesAndOptionsBecomeARequest(t *testing.T) {
 	s := serve(t, "Fine.")
 	status, got := s.ask(t, "POST", "/api/chat", `{"think":false,"stream":false,"options":{"temperature":0,"num_predict":9,"stop":"x"},`+tools+`,"messages":[
 		{"role":"system","content":"Be brief."},{"role":"user","content":"How is it?"},
@@ -147,7 +147,7 @@ func TestHistory(t *testing.T) {
 	}
 }
 
-func TestGenerating(t *testing.T) {
+func TestAPromptIsAnsweredAsAChat(t *testing.T) {
 	s := serve(t, "<think>hm</think>Warm.")
 	want := head + `"response":"Warm.","thinking":"hm","done":true,"done_reason":"stop",` + spent + `}`
 	if status, got := s.ask(t, "POST", "/api/generate", `{"stream":false,"prompt":"How is it?"}`); status != 200 || plain(got) != want {
@@ -155,7 +155,7 @@ func TestGenerating(t *testing.T) {
 	}
 }
 
-func TestGeneratingByASchema(t *testing.T) {
+func TestAPromptIsAnsweredByASchema(t *testing.T) {
 	s := serve(t, `{}`)
 	if status, got := s.ask(t, "POST", "/api/generate", `{"stream":false,"system":"Be brief.","prompt":"How is it?","format":{"type":"object"}}`); status != 200 {
 		t.Fatal(got)
@@ -165,7 +165,7 @@ func TestGeneratingByASchema(t *testing.T) {
 	}
 }
 
-func TestRawTexts(t *testing.T) {
+func TestARawPromptIsNotRendered(t *testing.T) {
 	s := serve(t, "Warm.")
 	status, got := s.ask(t, "POST", "/api/generate", `{"raw":true,"prompt":"It is","options":{"num_predict":2}}`)
 	lines := strings.Split(strings.TrimSpace(got), "\n")

@@ -257,7 +257,7 @@ func TestWhatIsKeptIsTold(t *testing.T) {
 	}
 }
 
-func TestRoutes(t *testing.T) {
+func TestRoutesBesideTheAnswersHaveTheirShapes(t *testing.T) {
 	server, _ := serve(t, "yes", service.Options{Queue: 5})
 	for _, tt := range []struct {
 		method, path, body string
