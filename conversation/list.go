@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/seed4d217819/ebb/blockfile"
 	"github.com/seed4d217819/ebb/kv"
 )
 
@@ -16,6 +17,12 @@ var ErrUnknown = errors.New("conversation: there is none with this ID")
 
 // ErrBusy says that something is computed for a conversation.
 var ErrBusy = errors.New("conversation: something is computed for it now")
+
+// ErrPinned says that the files of all that is pinned would take more than they may.
+var ErrPinned = blockfile.ErrHeld
+
+// ErrNoRoom says that the cache has no room for a conversation that is in files alone.
+var ErrNoRoom = errors.New("conversation: there is no room to read it from files now")
 
 // Info says what is known of a conversation, and not what it is about.
 type Info struct {
@@ -103,7 +110,7 @@ func (s *Store) Delete(owner, id string) error {
 
 // Pin has a conversation of an owner given up after all that are not pinned, or takes that back. The files of a
 // pinned one are not evicted. If that is more than files may take for what is pinned, the error wraps
-// [blockfile.ErrHeld], and the conversation is not pinned. Any goroutine may call it.
+// [ErrPinned], and the conversation is not pinned. Any goroutine may call it.
 func (s *Store) Pin(owner, id string, pinned bool) error {
 	inCache := s.with(owner, id, func(c *Conversation) error {
 		c.pinned = pinned
@@ -136,7 +143,7 @@ func (s *Store) Pin(owner, id string, pinned bool) error {
 }
 
 // Fork returns a fork of an idle conversation of an owner, which the caller closes. One that is in files alone
-// is read from there. Any goroutine may call it.
+// is read from there; the error is [ErrNoRoom] where there is none. Any goroutine may call it.
 func (s *Store) Fork(ctx context.Context, owner, id string) (seq *kv.Seq, err error) {
 	err = s.with(owner, id, func(c *Conversation) error {
 		if c.busy {

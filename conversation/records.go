@@ -30,7 +30,7 @@ type records struct {
 
 const (
 	// recordsPart is which part of the bytes of the folder is for records.
-	recordsPart = 64
+	recordsPart = 32
 	// maxRecords is how many records there are at most. All of them are read when the store is made.
 	maxRecords = 10_000
 	// maxRecordBytes is how many bytes they have together at most: an eighth of what the tokens of conversations
@@ -46,8 +46,8 @@ func newRecords(dir string, bytes int64, notify func(string)) (r *records, left 
 	r = &records{dir: filepath.Join(dir, "conversations"), count: maxRecords, bytes: maxRecordBytes, notify: notify, all: map[string]*record{}}
 	if bytes > 0 {
 		part := bytes / recordsPart
-		r.count = max(1, min(r.count, int(part/2/fileOverhead)))
-		r.bytes = min(r.bytes, part/2)
+		r.count = max(1, min(r.count, int(part/4*3/fileOverhead)))
+		r.bytes = min(r.bytes, part/4)
 		bytes -= part
 	}
 	return r, bytes

@@ -226,7 +226,7 @@ func TestPinsHoldFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	each := p.Stats().Files.Bytes
-	p.options.DirBytes = 5*each + 5*each/32 // and what is for records
+	p.options.DirBytes = 5*each + 5*each/16 // and what is for records
 	p.restart()
 	p.options.DirBytes = 0
 	var last string

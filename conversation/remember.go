@@ -3,6 +3,7 @@ package conversation
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/seed4d217819/ebb/blockfile"
@@ -215,7 +216,7 @@ func (s *Store) restore(ctx context.Context, r *record) (*kv.Seq, error) {
 			if made {
 				continue
 			}
-			return nil, errors.Join(err, failed)
+			return nil, errors.Join(fmt.Errorf("%w: %w", ErrNoRoom, err), failed)
 		}
 		if err != nil {
 			return nil, err

@@ -2,9 +2,11 @@ package server
 
 import (
 	"errors"
+	"math"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/seed4d217819/ebb/conversation"
@@ -62,7 +64,7 @@ func (s *Server) mountConversations() {
 		_ = wire.JSON(w, http.StatusOK, s.conversations(r)) // whoever asked may have gone
 	}))
 	s.routes.HandleFunc("GET /v1/cache/conversations", s.secluded(func(w http.ResponseWriter, r *http.Request) {
-		_ = wire.JSON(w, http.StatusOK, map[string]any{"object": "list", "data": s.conversations(r)})
+		s.list(w, r)
 	}))
 	s.routes.HandleFunc("GET /v1/cache/conversations/{id}", s.secluded(s.conversation))
 	s.routes.HandleFunc("GET /v1/cache/conversations/{id}/file", s.secluded(s.export))
@@ -89,6 +91,44 @@ func (s *Server) conversations(r *http.Request) []kept {
 		}
 	})
 	return list
+}
+
+// listed are conversations that are kept: the one first that was used last.
+type listed struct {
+	Object string `json:"object"`
+	Data   []kept `json:"data"`
+	More   bool   `json:"has_more"` // whether there are more than the request has asked for
+	Total  total  `json:"total"`    // of all of them
+}
+
+// total counts conversations.
+type total struct {
+	Conversations int    `json:"conversations"`
+	Tokens        int    `json:"tokens"`
+	Bytes         places `json:"bytes"`
+}
+
+// list lists conversations, as many as the request wants.
+func (s *Server) list(w http.ResponseWriter, r *http.Request) {
+	limit := math.MaxInt
+	if text := r.URL.Query().Get("limit"); text != "" {
+		var err error
+		if limit, err = strconv.Atoi(text); err != nil || limit < 0 {
+			refuse(w, r, wire.Bad("limit", "limit is %.40q: want a number of conversations, 0 for none but their total", text))
+			return
+		}
+	}
+	all := listed{Object: "list", Data: s.conversations(r)}
+	for _, k := range all.Data {
+		t := &all.Total
+		t.Conversations, t.Tokens = t.Conversations+1, t.Tokens+k.Tokens
+		t.Bytes.Device, t.Bytes.Host = t.Bytes.Device+k.Bytes.Device, t.Bytes.Host+k.Bytes.Host
+		t.Bytes.Disk, t.Bytes.Files = t.Bytes.Disk+k.Bytes.Disk, t.Bytes.Files+k.Bytes.Files
+	}
+	if all.More = len(all.Data) > limit; all.More {
+		all.Data = all.Data[:limit]
+	}
+	_ = wire.JSON(w, http.StatusOK, all) // whoever asked may have gone
 }
 
 // conversation describes one.
@@ -140,6 +180,9 @@ func (s *Server) export(w http.ResponseWriter, r *http.Request) {
 	case errors.Is(err, conversation.ErrBusy):
 		fail(w, r, http.StatusConflict, "something is computed for the conversation: try again when it has ended")
 		return
+	case errors.Is(err, conversation.ErrNoRoom):
+		fail(w, r, http.StatusServiceUnavailable, "the conversation is on the disk, and there is no room to read it now: try again when fewer requests are answered")
+		return
 	case err != nil:
 		refuse(w, r, wire.FaultOf(err))
 		return
@@ -177,6 +220,8 @@ func (s *Server) change(w http.ResponseWriter, r *http.Request, do func(l Loaded
 		done(w, r)
 	case errors.Is(err, conversation.ErrUnknown):
 		unknown(w, r)
+	case errors.Is(err, conversation.ErrPinned):
+		fail(w, r, http.StatusConflict, "no more conversations can be pinned: their files would take more than half of the room that --cache-dir has; unpin another one, or start the server with more room")
 	default:
 		refuse(w, r, wire.FaultOf(err))
 	}

@@ -2,14 +2,18 @@ package server
 
 import (
 	"bufio"
+	"encoding/json"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
 	"github.com/seed4d217819/ebb"
 	"github.com/seed4d217819/ebb/service"
 	"github.com/seed4d217819/ebb/service/servicetest"
+	"github.com/seed4d217819/ebb/session"
 )
 
 // A copy of the cache folder that was taken while streams went on, as a process that is killed leaves it, and
@@ -76,6 +80,81 @@ func TestRestartsGoOnFromTheFolder(t *testing.T) {
 			t.Errorf("folder %d: files are left that are not whole: %v", i, parts)
 		}
 	}
+}
+
+// After a restart the routes of conversations show, pin, export and delete what is in files alone, to each key its own.
+func TestConversationsOnTheDiskThroughHTTP(t *testing.T) {
+	model, dir := servicetest.WriteModel(t), t.TempDir()
+	keys := Options{Keys: []Key{NewKey("one"), NewKey("two")}}
+	o := service.Options{CacheDir: dir, CacheBytes: 1 << 30}
+	r := start(t, model, ebb.Options{Context: 1024}, o, keys)
+	const path = "/v1/cache/conversations"
+	ask := func(method, path, key, body string, status int) []byte {
+		t.Helper()
+		request := httptest.NewRequest(method, path, strings.NewReader(body))
+		request.Header.Set("X-Api-Key", key)
+		w := httptest.NewRecorder()
+		if r.server.ServeHTTP(w, request); w.Code != status {
+			t.Errorf("%s %s of %s: status %d, %.300s; want %d", method, path, key, w.Code, w.Body, status)
+		}
+		return w.Body.Bytes()
+	}
+	list := func(key, query string) (l listed) {
+		t.Helper()
+		if err := json.Unmarshal(ask("GET", path+query, key, "", 200), &l); err != nil {
+			t.Fatal(err)
+		}
+		return l
+	}
+	r.complete("one", words(1, 300), 3)
+	r.complete("one", words(2, 100), 3)
+	r.complete("two", words(1, 300), 3)
+	before := list("one", "")
+	if err := r.tiny.Drain(t.Context()); err != nil {
+		t.Error(err)
+	}
+	r.close()
+
+	r = start(t, model, ebb.Options{Context: 1024}, o, keys)
+	after := list("one", "")
+	if len(after.Data) != 2 || after.More || after.Total.Conversations != 2 || after.Total.Tokens != before.Total.Tokens || len(list("two", "").Data) != 1 {
+		t.Fatalf("after a restart %+v; before %+v", after, before)
+	}
+	for i, k := range after.Data {
+		if b := before.Data[i]; k.ID != b.ID || k.State != "disk" || k.Tokens != b.Tokens || k.Bytes.Files == 0 || k.Bytes.Device != 0 {
+			t.Errorf("%+v is %+v after a restart", b, k)
+		}
+	}
+	if l := list("one", "?limit=1"); len(l.Data) != 1 || !l.More || l.Total.Conversations != 2 || l.Data[0].ID != after.Data[0].ID {
+		t.Errorf("the first one is %+v", l)
+	}
+	of := path + "/" + after.Data[1].ID // the longer one
+	ask("POST", of, "two", `{"pinned": true}`, 404)
+	ask("GET", of+"/file", "two", "", 404)
+	ask("DELETE", of, "two", "", 404)
+	ask("POST", of, "one", `{"pinned": true}`, 200)
+	name := filepath.Join(t.TempDir(), "exported")
+	if err := os.WriteFile(name, ask("GET", of+"/file", "one", "", 200), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if f, err := session.Open(name); err != nil || len(f.Header().Tokens) != after.Data[1].Tokens {
+		t.Errorf("the exported file: %v", err)
+	} else if err := f.Close(); err != nil {
+		t.Error(err)
+	}
+	bytes := r.tiny.Stats().Conversations.Files.Bytes
+	r.close()
+
+	o.CacheBytes = bytes + bytes/8 // half of which is less than the longer ones have
+	r = start(t, model, ebb.Options{Context: 1024}, o, keys)
+	if l := list("one", ""); len(l.Data) != 2 || !l.Data[1].Pinned || l.Data[0].Pinned {
+		t.Errorf("after another restart %+v", l)
+	}
+	ask("POST", path+"/"+list("two", "").Data[0].ID, "two", `{"pinned": true}`, 409)
+	ask("POST", of, "one", `{"pinned": false}`, 200)
+	ask("DELETE", of, "one", "", 200)
+	ask("GET", of, "one", "", 404)
+	r.close()
 }
 
 // copyFolder copies a folder in which files come and go meanwhile.

@@ -285,6 +285,8 @@ func TestAnswersAreWhatTheFileSays(t *testing.T) {
 		{"POST", "/api/generate", `{"prompt": "hi", "suffix": "x"}`, 501},
 
 		{"GET", "/v1/cache/conversations", ``, 200},
+		{"GET", "/v1/cache/conversations?limit=1", ``, 200},
+		{"GET", "/v1/cache/conversations?limit=-1", ``, 400},
 		{"GET", "/v1/cache/conversations/x", ``, 404},
 		{"POST", "/v1/cache/conversations/x", `{"pinned": 5}`, 400},
 		{"GET", "/metrics", ``, 200},
