@@ -153,13 +153,40 @@ func (p *Parser) Flush() []Event {
 }
 
 func (p *Parser) feed(text string) {
-	for i := range len(text) {
-		if p.body == nil && len(p.tags) == 0 && !p.trim && len(p.space) == 0 {
-			p.say(text[i:])
-			return
+	for len(text) > 0 {
+		if n := p.plain(text); n > 0 {
+			p.settle()
+			p.say(text[:n])
+			text = text[n:]
+			continue
 		}
-		p.add(text[i])
+		p.add(text[0])
+		text = text[1:]
 	}
+}
+
+// plain returns how many bytes at the beginning of text are prose, whatever follows.
+func (p *Parser) plain(text string) (n int) {
+	if p.body != nil || len(p.held) > 0 || p.fresh { // what is prose may change with the next byte
+		return 0
+	}
+	if len(p.tags) == 0 {
+		return len(text)
+	}
+	for n < len(text) && !isSpace(text[n]) && !p.mayOpen(text[n]) {
+		n++
+	}
+	return n
+}
+
+// mayOpen reports whether a tag begins with a byte.
+func (p *Parser) mayOpen(b byte) bool {
+	for _, tag := range p.tags {
+		if tag[0] == b {
+			return true
+		}
+	}
+	return false
 }
 
 // add takes one byte.
@@ -183,6 +210,10 @@ func (p *Parser) add(b byte) {
 
 // match looks for tags in prose.
 func (p *Parser) match(b byte) {
+	if len(p.held) == 0 && !p.mayOpen(b) {
+		p.prose(b)
+		return
+	}
 	p.held = append(p.held, b)
 	for _, tag := range p.tags {
 		switch {

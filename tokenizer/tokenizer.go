@@ -1,8 +1,8 @@
 package tokenizer
 
 import (
-	"bytes"
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/seed4d217819/ebb/ggml/llama"
@@ -13,6 +13,7 @@ import (
 type Tokenizer struct {
 	vocab      *llama.Vocab
 	spaceFirst bool // Encode puts a space in front of every text
+	pieces     pieces
 
 	mu     sync.Mutex
 	holds  int  // that are not released
@@ -42,8 +43,9 @@ func Open(path string) (*Tokenizer, error) {
 		return nil, fmt.Errorf("tokenizer: %w", err)
 	}
 	t := &Tokenizer{vocab: v}
+	t.pieces.open(v.Size())
 	if ids, err := v.Tokenize([]byte("a"), false, false); err == nil && len(ids) > 0 {
-		t.spaceFirst = bytes.HasPrefix(t.piece(ids[0], false), []byte(" "))
+		t.spaceFirst = strings.HasPrefix(t.piece(ids[0], false), " ")
 	}
 	return t, nil
 }
@@ -72,7 +74,7 @@ func (t *Tokenizer) Decode(ids []int32, skipSpecial bool) string {
 		if first && len(piece) > 0 {
 			first = false
 			if t.spaceFirst {
-				piece = bytes.TrimPrefix(piece, []byte(" "))
+				piece = strings.TrimPrefix(piece, " ")
 			}
 		}
 		text = append(text, piece...)
@@ -82,31 +84,16 @@ func (t *Tokenizer) Decode(ids []int32, skipSpecial bool) string {
 
 // Spell returns the bytes of one token that continues a text; a special token is spelt out. An id
 // outside the vocabulary gives U+FFFD.
-func (t *Tokenizer) Spell(id int32) string { return string(t.piece(id, false)) }
+func (t *Tokenizer) Spell(id int32) string { return t.piece(id, false) }
 
 // Control returns the spelling of a control token, such as <|im_end|>, which is no text. It is empty
 // if id is another token or none.
 func (t *Tokenizer) Control(id int32) string {
-	if len(t.piece(id, true)) > 0 {
+	if t.piece(id, true) != "" {
 		return ""
 	}
-	return string(t.piece(id, false))
+	return t.piece(id, false)
 }
-
-// piece returns the bytes of one token, whatever its id.
-func (t *Tokenizer) piece(id int32, skipSpecial bool) []byte {
-	if id < 0 || int(id) >= t.vocab.Size() {
-		return []byte(replacement)
-	}
-	piece, err := t.vocab.Piece(id, !skipSpecial)
-	if err != nil {
-		return nil // closed: the id was checked
-	}
-	return piece
-}
-
-// replacement stands for an id that is not a token.
-const replacement = "\uFFFD"
 
 // Piece returns the bytes of one token as they stand inside a text: a leading space is kept. A
 // control token is spelt out if special is set, and is empty otherwise.
@@ -146,7 +133,7 @@ func (t *Tokenizer) Hold() (release func()) {
 		last := t.closed && t.holds == 0
 		t.mu.Unlock()
 		if last {
-			_ = t.vocab.Close() // freeing memory does not fail
+			_ = t.free() // freeing memory does not fail
 		}
 	})
 }
@@ -160,5 +147,10 @@ func (t *Tokenizer) Close() error {
 	if held {
 		return nil
 	}
+	return t.free()
+}
+
+func (t *Tokenizer) free() error {
+	t.pieces.close()
 	return t.vocab.Close()
 }
