@@ -80,7 +80,7 @@ func (r *record) usage() (u service.Usage) {
 	for _, a := range r.answers {
 		of := a.Usage()
 		u.Prompt, u.Cached, u.New = u.Prompt+of.Prompt, u.Cached+of.Cached, u.New+of.New
-		u.FirstToken = max(u.FirstToken, of.FirstToken)
+		u.FirstToken, u.LastToken = max(u.FirstToken, of.FirstToken), max(u.LastToken, of.LastToken)
 	}
 	return u
 }

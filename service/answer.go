@@ -34,11 +34,13 @@ type Answer struct {
 	progress Progress
 	usage    Usage         // what is known since it has begun
 	first    time.Duration // from the beginning to the first new token; 0: there is none
+	last     time.Duration // and to the last one so far
 	ended    bool
 	err      error
 
 	begun time.Time
 	news  chan struct{} // has an element when the reader has not seen all
+	done  chan struct{} // closed when the answer has ended
 }
 
 // text is one of the texts of an answer so far.
@@ -65,6 +67,8 @@ type Usage struct {
 	Reasoning int // of these, those of the model's reasoning, as far as the answer was read
 	// FirstToken is how long the client has waited for the first new token; 0: there is none yet.
 	FirstToken time.Duration
+	// LastToken is the same of the last new token so far: between both the texts have grown.
+	LastToken time.Duration
 	// Conversation is the ID of the conversation that has the prompt and the answer; "": there is none yet.
 	Conversation string
 	// Diverged says where the prompt has left a conversation that was there before.
@@ -79,7 +83,7 @@ type Tiers struct {
 }
 
 func newAnswer(ctx context.Context, s *Service, r Request, p prompt) *Answer {
-	a := &Answer{service: s, request: r, prompt: p, begun: time.Now(), news: make(chan struct{}, 1)}
+	a := &Answer{service: s, request: r, prompt: p, begun: time.Now(), news: make(chan struct{}, 1), done: make(chan struct{})}
 	a.progress.Total = len(p.tokens)
 	a.ctx, a.cancel = context.WithCancelCause(ctx)
 	a.release = s.engine.Tokenizer().Hold()
@@ -101,12 +105,21 @@ func (a *Answer) Tokenizer() *tokenizer.Tokenizer { return a.service.Tokenizer()
 // its engine are closed.
 func (a *Answer) AfterEnd(f func()) { context.AfterFunc(a.ctx, f) }
 
+// Wait waits until the answer has ended, or ctx has. Whoever wants the whole of an answer waits before
+// reading it: a reader that wakes at each token takes a core from the step that is being computed.
+func (a *Answer) Wait(ctx context.Context) {
+	select {
+	case <-a.done:
+	case <-ctx.Done():
+	}
+}
+
 // Usage returns what the answer has taken so far.
 func (a *Answer) Usage() Usage {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	u := a.usage
-	u.Prompt, u.Cached, u.FirstToken = a.progress.Total, a.progress.Cached, a.first
+	u.Prompt, u.Cached, u.FirstToken, u.LastToken = a.progress.Total, a.progress.Cached, a.first, a.last
 	for _, t := range a.texts {
 		u.New += len(t.tokens)
 	}
@@ -167,10 +180,13 @@ func (a *Answer) take() (begins bool) {
 			a.texts = append(a.texts, text{})
 		}
 		t := &a.texts[i]
-		t.tokens, t.finish = append(t.tokens, r.Tokens[len(t.tokens):]...), r.Finish
-		if a.first == 0 && len(t.tokens) > 0 {
-			a.first = time.Since(a.begun)
+		if len(r.Tokens) > len(t.tokens) {
+			a.last = time.Since(a.begun)
 		}
+		t.tokens, t.finish = append(t.tokens, r.Tokens[len(t.tokens):]...), r.Finish
+	}
+	if a.first == 0 {
+		a.first = a.last
 	}
 	a.tell()
 	return begins
@@ -193,6 +209,7 @@ func (a *Answer) end(err error) {
 	defer a.mu.Unlock()
 	a.ended, a.err = true, err
 	a.tell()
+	close(a.done)
 }
 
 // tell says that there are news, if the reader does not know already.
@@ -203,27 +220,23 @@ func (a *Answer) tell() {
 	}
 }
 
-// news is what a reader has not seen.
-type unread struct {
-	tokens   [][]generate.Token // of each text
+// soFar is what there is of an answer.
+type soFar struct {
+	tokens   [][]generate.Token // of each text, from its beginning
 	finishes []generate.Finish
 	progress Progress
 	ended    bool
 	err      error
 }
 
-// unread returns what comes behind the tokens that a reader has seen of each text.
-func (a *Answer) unread(seen []int) (u unread) {
+// read reads what there is of the answer. The tokens stay as they are.
+func (a *Answer) read(s *soFar) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for i, t := range a.texts {
-		from := 0
-		if i < len(seen) {
-			from = seen[i]
-		}
-		u.tokens = append(u.tokens, slices.Clip(t.tokens[from:])) // nobody writes over them
-		u.finishes = append(u.finishes, t.finish)
+	s.tokens, s.finishes = s.tokens[:0], s.finishes[:0]
+	for _, t := range a.texts {
+		s.tokens = append(s.tokens, slices.Clip(t.tokens))
+		s.finishes = append(s.finishes, t.finish)
 	}
-	u.progress, u.ended, u.err = a.progress, a.ended, a.err
-	return u
+	s.progress, s.ended, s.err = a.progress, a.ended, a.err
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/seed4d217819/ebb"
 	"github.com/seed4d217819/ebb/conversation"
+	"github.com/seed4d217819/ebb/generate"
 	"github.com/seed4d217819/ebb/kv"
 	"github.com/seed4d217819/ebb/service"
 	"github.com/seed4d217819/ebb/service/servicetest"
@@ -171,7 +172,7 @@ func TestTwinsAreComputedOnce(t *testing.T) {
 		if cancelled {
 			cancel()
 		}
-		var texts [][]service.Token
+		var texts [][]generate.Token
 		for i, a := range answers {
 			found, err := a.Texts(t.Context())
 			if cancelled && i == 0 {
@@ -183,7 +184,7 @@ func TestTwinsAreComputedOnce(t *testing.T) {
 			texts = append(texts, found[0].Tokens)
 		}
 		for _, text := range texts[1:] {
-			if !slices.EqualFunc(text, texts[0], func(x, y service.Token) bool { return x.ID == y.ID }) {
+			if !slices.EqualFunc(text, texts[0], func(x, y generate.Token) bool { return x.ID == y.ID }) {
 				t.Errorf("twins have other texts: %v, %v", text, texts[0])
 			}
 		}

@@ -26,21 +26,14 @@ type Event struct {
 	Kind     EventKind
 	Text     int // number of the text, from 0, of Part and Finished
 	Part     chat.Event
-	Tokens   []Token
+	Tokens   []generate.Token
 	Finish   generate.Finish
 	Progress Progress // of Prefill and Beat
-}
-
-// Token is a new token and its own text.
-type Token struct {
-	generate.Token
-	// Spelling are the token's bytes, which need not be whole characters.
-	Spelling string
 }
 
 // Text is a whole text of an answer.
 type Text struct {
 	Message chat.Message // of a chat; otherwise Content alone
-	Tokens  []Token
+	Tokens  []generate.Token
 	Finish  generate.Finish
 }

@@ -116,7 +116,7 @@ func (s *Service) begin(a *Answer) error {
 	seq := a.conversation.Seq()
 	cache := s.engine.Stats().Cache
 	a.generation, err = s.batch.Add(ebb.Request{
-		Context: a.ctx, Seq: seq, Keep: true, Prompt: a.prompt.tokens[seq.Len():], Config: s.withLookup(a.prompt.config),
+		Context: a.ctx, Seq: seq, Keep: true, Prompt: a.prompt.tokens[seq.Len():], Config: s.withLookup(a.prompt.config, a.request.NoLookup),
 	})
 	if err != nil {
 		c := a.conversation
@@ -137,9 +137,9 @@ func (s *Service) begin(a *Answer) error {
 	return nil
 }
 
-// withLookup has tokens guessed where the config of a request does not say it.
-func (s *Service) withLookup(c ebb.GenerationConfig) ebb.GenerationConfig {
-	if c.PromptLookupNumTokens == 0 && c.NumBeams <= 1 && c.NumReturnSequences <= 1 && s.options.PromptLookup >= 0 {
+// withLookup has tokens guessed where a request does not say whether.
+func (s *Service) withLookup(c ebb.GenerationConfig, none bool) ebb.GenerationConfig {
+	if !none && c.PromptLookupNumTokens == 0 && c.NumBeams <= 1 && c.NumReturnSequences <= 1 && s.options.PromptLookup >= 0 {
 		c.PromptLookupNumTokens = s.options.PromptLookup
 		if c.PromptLookupNumTokens == 0 && s.linked() {
 			c.PromptLookupNumTokens = lookupOverLinks

@@ -15,7 +15,7 @@ import (
 func (a *Answer) Events(ctx context.Context) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		var readers []*reader
-		var seen []int
+		var now soFar
 		var progress Progress
 		beat := time.NewTicker(a.service.options.Beat)
 		defer beat.Stop()
@@ -35,25 +35,24 @@ func (a *Answer) Events(ctx context.Context) iter.Seq2[Event, error] {
 				yield(Event{}, context.Cause(ctx))
 				return
 			}
-			u := a.unread(seen)
-			if u.progress.Done > progress.Done {
-				progress = u.progress
+			a.read(&now)
+			if now.progress.Done > progress.Done {
+				progress = now.progress
 				if !yield(Event{Kind: Prefill, Progress: progress}, nil) {
 					return
 				}
 			}
-			for i, tokens := range u.tokens {
+			for i, tokens := range now.tokens {
 				if i == len(readers) {
-					readers, seen = append(readers, a.reader(i)), append(seen, 0)
+					readers = append(readers, a.reader(i))
 				}
-				seen[i] += len(tokens)
-				if !readers[i].read(tokens, part) || u.ended && !readers[i].end(u.finishes[i], part) {
+				if !readers[i].read(tokens, part) || now.ended && !readers[i].end(now.finishes[i], part) {
 					return
 				}
 			}
-			if u.ended {
-				if u.err != nil {
-					yield(Event{}, u.err)
+			if now.ended {
+				if now.err != nil {
+					yield(Event{}, now.err)
 				}
 				return
 			}
@@ -64,6 +63,7 @@ func (a *Answer) Events(ctx context.Context) iter.Seq2[Event, error] {
 // Texts waits for the end of the answer and returns its texts, the best one first. With an error it
 // returns what there was before it.
 func (a *Answer) Texts(ctx context.Context) (texts []Text, err error) {
+	a.Wait(ctx)
 	for e, err := range a.Events(ctx) {
 		if err != nil {
 			return texts, err
@@ -88,17 +88,19 @@ func (a *Answer) Texts(ctx context.Context) (texts []Text, err error) {
 // reader makes events of the tokens of one text.
 type reader struct {
 	number  int
-	spell   func(id int32) string
 	decoder *ebb.TextDecoder
 	parser  *chat.Parser // nil: all is text
-	waiting []Token      // those that came with no part yet
+
+	tokens []generate.Token // of the text so far
+	seen   int              // of these, those that are read
+	told   int              // of these, those that have come with a part
 
 	reasoned func(tokens int) // hears of tokens of the model's reasoning
 }
 
 func (a *Answer) reader(number int) *reader {
 	e := a.service.engine
-	r := &reader{number: number, spell: e.Tokenizer().Spell, decoder: e.NewTextDecoder(a.prompt.config.StopStrings), reasoned: a.reasoned}
+	r := &reader{number: number, decoder: e.NewTextDecoder(a.prompt.config.StopStrings), reasoned: a.reasoned}
 	if f := a.prompt.format; f != "" {
 		r.parser = f.NewParser(a.prompt.reads)
 		r.parser.Next(a.prompt.given)
@@ -106,10 +108,11 @@ func (a *Answer) reader(number int) *reader {
 	return r
 }
 
-// read yields the events of more tokens.
+// read yields the events of the tokens that are new.
 func (r *reader) read(tokens []generate.Token, yield func(Event, error) bool) bool {
-	for _, t := range tokens {
-		r.waiting = append(r.waiting, Token{t, r.spell(t.ID)})
+	for r.tokens = tokens; r.seen < len(tokens); {
+		t := tokens[r.seen]
+		r.seen++
 		if !r.say(r.decoder.Piece(t), yield) {
 			return false
 		}
@@ -130,7 +133,7 @@ func (r *reader) end(finish generate.Finish, yield func(Event, error) bool) bool
 			}
 		}
 	}
-	return finish == generate.Unfinished || yield(Event{Kind: Finished, Text: r.number, Finish: finish, Tokens: r.waiting}, nil)
+	return finish == generate.Unfinished || yield(Event{Kind: Finished, Text: r.number, Finish: finish, Tokens: r.untold()}, nil)
 }
 
 // say yields the events of a piece of the text.
@@ -156,10 +159,16 @@ func (r *reader) say(p ebb.Piece, yield func(Event, error) bool) bool {
 
 // part yields a part of the text, with the tokens that have come since the part before.
 func (r *reader) part(e chat.Event, yield func(Event, error) bool) bool {
-	tokens := r.waiting
-	r.waiting = nil
+	tokens := r.untold()
 	if e.Kind == chat.Reasoning {
 		r.reasoned(len(tokens))
 	}
 	return yield(Event{Kind: Part, Text: r.number, Part: e, Tokens: tokens}, nil)
+}
+
+// untold returns the tokens that have come since the part before.
+func (r *reader) untold() []generate.Token {
+	tokens := r.tokens[r.told:r.seen:r.seen]
+	r.told = r.seen
+	return tokens
 }

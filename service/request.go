@@ -22,6 +22,9 @@ type Request struct {
 	// Schema is a JSON schema that the new text follows. nil: none. At most one of both is given.
 	Schema json.RawMessage
 
+	// NoLookup has no tokens guessed, whatever [Options.PromptLookup] says.
+	NoLookup bool
+
 	// PromptLogProbs asks how probable the tokens of the prompt are: [Answer.PromptTokens]. The whole
 	// prompt is computed for that, and not kept.
 	PromptLogProbs bool

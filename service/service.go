@@ -23,7 +23,7 @@ type Options struct {
 	// Beat is after how long without a part of a text an answer yields an event [Beat], so that
 	// connections stay open. 0: 8 seconds.
 	Beat time.Duration
-	// PromptLookup is [ebb.GenerationConfig.PromptLookupNumTokens] of requests that do not say it and are
+	// PromptLookup is [ebb.GenerationConfig.PromptLookupNumTokens] of requests that say nothing of it and are
 	// for one text: the same texts, in fewer steps where they repeat what was said. 0: 10 where layers
 	// are streamed to a GPU, so that the link to it is the limit, and none elsewhere. Below 0: none.
 	PromptLookup int

@@ -8,6 +8,7 @@ import (
 	"github.com/seed4d217819/ebb/generate"
 	"github.com/seed4d217819/ebb/server/wire"
 	"github.com/seed4d217819/ebb/service"
+	"github.com/seed4d217819/ebb/tokenizer"
 )
 
 // signature is that of all thinking. It is no signature; that of nothing would have programs drop the
@@ -85,6 +86,7 @@ func (d *draft) read(ctx context.Context, answer *service.Answer) error {
 		if err != nil {
 			return err
 		}
+		d.spell(answer.Tokenizer(), e.Tokens)
 		done, err := d.take(e)
 		if err != nil {
 			return err
@@ -105,7 +107,6 @@ func (d *draft) begin(u service.Usage) error {
 
 // take takes an event of the answer. It returns true when no other one is wanted.
 func (d *draft) take(e service.Event) (done bool, err error) {
-	d.spell(e.Tokens)
 	switch e.Kind {
 	case service.Beat:
 		return false, d.ping()
@@ -119,12 +120,12 @@ func (d *draft) take(e service.Event) (done bool, err error) {
 }
 
 // spell adds tokens to what the model wrote, if that is asked for in the end.
-func (d *draft) spell(tokens []service.Token) {
+func (d *draft) spell(by *tokenizer.Tokenizer, tokens []generate.Token) {
 	if len(d.stops) == 0 {
 		return
 	}
 	for _, t := range tokens {
-		d.spelt = append(d.spelt, t.Spelling...)
+		d.spelt = append(d.spelt, by.Spell(t.ID)...)
 	}
 }
 

@@ -64,6 +64,9 @@ func (h *Handler) messages(w http.ResponseWriter, r *http.Request) error {
 		wire.CacheBehind(w.Header(), answer.Usage())
 		return fail(events, err)
 	}
+	if !d.single { // or it ends before the model does
+		answer.Wait(r.Context())
+	}
 	if err := d.read(r.Context(), answer); err != nil {
 		return err
 	}

@@ -62,6 +62,6 @@ func (m *Metrics) Answers(u service.Usage, took time.Duration) {
 		m.first.Observe(u.FirstToken.Seconds())
 	}
 	if u.FirstToken > 0 && u.New > 1 {
-		m.interval.Observe((took - u.FirstToken).Seconds() / float64(u.New-1))
+		m.interval.Observe((u.LastToken - u.FirstToken).Seconds() / float64(u.New-1))
 	}
 }

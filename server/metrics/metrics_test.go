@@ -47,9 +47,9 @@ func Example() {
 
 func TestTimesOfAnswers(t *testing.T) {
 	m := metrics.New()
-	m.Answers(service.Usage{New: 11, FirstToken: time.Second}, 2*time.Second) // 0.1 s a token
-	m.Answers(service.Usage{New: 1, FirstToken: time.Second}, 2*time.Second)  // there is no time between tokens
-	m.Answers(service.Usage{}, 2*time.Second)                                 // cancelled in its prompt
+	m.Answers(service.Usage{New: 11, FirstToken: time.Second, LastToken: 2 * time.Second}, 2*time.Second) // 0.1 s a token
+	m.Answers(service.Usage{New: 1, FirstToken: time.Second, LastToken: time.Second}, 2*time.Second)      // there is no time between tokens
+	m.Answers(service.Usage{}, 2*time.Second)                                                             // cancelled in its prompt
 	m.Step(service.Step{Took: time.Second / 2})
 	got := strings.Join(ask(m.Handler(func() metrics.Reading { return metrics.Reading{} })), "\n")
 	for _, want := range []string{

@@ -135,6 +135,9 @@ func (o *writer) write(ctx context.Context, answer *service.Answer) error {
 		return nil
 	}
 	o.whole.Role = assistant
+	if o.stream == nil {
+		answer.Wait(ctx)
+	}
 	finish := generate.Unfinished
 	for e, err := range answer.Events(ctx) {
 		var part said
@@ -213,11 +216,7 @@ func (o *writer) line(part said, reason string, u service.Usage) line {
 	}
 	if l.Done {
 		total := time.Since(o.begun)
-		first := min(u.FirstToken, total)
-		l.spent = &spent{Total: total, Load: o.load, Prompt: u.Prompt, PromptDuration: first, New: u.New, Cached: u.Cached}
-		if u.New > 0 {
-			l.NewDuration = total - o.load - first
-		}
+		l.spent = &spent{Total: total, Load: o.load, Prompt: u.Prompt, PromptDuration: u.FirstToken, New: u.New, NewDuration: u.LastToken - u.FirstToken, Cached: u.Cached}
 	}
 	return l
 }

@@ -217,6 +217,16 @@ func TestWhatAChatIsReachesTheService(t *testing.T) {
 			t.Errorf("%s: schema %q, want %q", body, got, want)
 		}
 	}
+	for body, want := range map[string]bool{
+		`{` + hi + `}`: false, `{` + hi + `, "prompt_lookup_num_tokens": 3}`: false, `{` + hi + `, "prompt_lookup_num_tokens": null}`: false,
+		`{` + hi + `, "prompt_lookup_num_tokens": 0}`: true,
+	} {
+		do(t, server, http.MethodPost, "/v1/chat/completions", body)
+		all := script.Requests()
+		if got := all[len(all)-1].NoLookup; got != want {
+			t.Errorf("%s: without lookup: %v, want %v", body, got, want)
+		}
+	}
 	for body, want := range map[string]service.ToolChoice{
 		`{` + hi + `, "tool_choice": "required", ` + tools + `}`:                                              {Mode: service.ToolsRequired},
 		`{` + hi + `, "tool_choice": "required", "parallel_tool_calls": false, ` + tools + `}`:                {Mode: service.ToolsRequired, Single: true},

@@ -68,9 +68,12 @@ type chatAnswer struct {
 	events  *wire.Stream // nil: it is told when it has ended
 }
 
+// single reports whether a text may have one call alone.
+func (c *chatAnswer) single() bool { return !wire.Or(c.body.ParallelToolCalls, true) }
+
 // said yields the events of the answer. Where a text may have one call alone, it ends behind that.
 func (c *chatAnswer) said(ctx context.Context) iter.Seq2[service.Event, error] {
-	if wire.Or(c.body.ParallelToolCalls, true) {
+	if !c.single() {
 		return c.answer.Events(ctx)
 	}
 	return func(yield func(service.Event, error) bool) {
@@ -143,6 +146,9 @@ type chatMessage struct {
 func (c *chatAnswer) whole(ctx context.Context, w http.ResponseWriter) error {
 	messages := make([]chat.Message, len(c.choices))
 	probable := make([]logProbs, len(c.choices))
+	if !c.single() { // or it ends before the model does
+		c.answer.Wait(ctx)
+	}
 	for e, err := range c.said(ctx) {
 		if err != nil {
 			return err

@@ -137,10 +137,12 @@ func (c *chatAnswer) tell(e service.Event) error {
 	choice.add(e)
 	switch e.Part.Kind {
 	case chat.Text:
-		said := chunkChoice{Index: e.Text, Delta: delta{Content: &e.Part.Text}, LogProbs: c.logProbs(e)}
+		text := e.Part.Text // alone goes to the heap
+		said := chunkChoice{Index: e.Text, Delta: delta{Content: &text}, LogProbs: c.logProbs(e)}
 		return c.events.Event("", chatChunk{head: c.head, Choices: []chunkChoice{said}})
 	case chat.Reasoning:
-		return c.send(e.Text, delta{Reasoning: &e.Part.Text})
+		text := e.Part.Text
+		return c.send(e.Text, delta{Reasoning: &text})
 	case chat.CallEnd: // only now is it certain that it is a call
 		name, arguments := callDelta{Index: choice.calls - 1, ID: wire.CallID(callPrefix, e.Part.Call.ID), Type: "function"}, callDelta{Index: choice.calls - 1}
 		name.Function.Name, arguments.Function.Arguments = e.Part.Call.Name, e.Part.Call.Arguments

@@ -78,13 +78,13 @@ type timings struct {
 }
 
 // timingsOf returns the timings of an answer that has taken so long. Waiting for the first token counts
-// as the prompt's.
+// as the prompt's, and reading the answer as nobody's.
 func timingsOf(u service.Usage, took time.Duration) *timings {
 	first := u.FirstToken
 	if first == 0 {
 		first = took
 	}
-	t := &timings{Cached: u.Cached, Prompt: u.Prompt - u.Cached, PromptMS: milliseconds(first), New: u.New, NewMS: milliseconds(took - first)}
+	t := &timings{Cached: u.Cached, Prompt: u.Prompt - u.Cached, PromptMS: milliseconds(first), New: u.New, NewMS: milliseconds(u.LastToken - u.FirstToken)}
 	t.PromptPer, t.NewPer = perSecond(t.Prompt, t.PromptMS), perSecond(max(t.New-1, 0), t.NewMS)
 	return t
 }

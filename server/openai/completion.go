@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/seed4d217819/ebb/generate"
 	"github.com/seed4d217819/ebb/server/wire"
 	"github.com/seed4d217819/ebb/service"
 )
@@ -50,7 +49,7 @@ func (h *Handler) complete(w http.ResponseWriter, r *http.Request) error {
 		return fail(c.events, fault)
 	}
 	c.texts = make([]completionText, len(requests)*c.n)
-	answers := &several{model: m, requests: requests}
+	answers := &several{model: m, requests: requests, whole: !body.Stream}
 	if body.Stream {
 		return c.stream(r.Context(), w.Header(), answers)
 	}
@@ -112,11 +111,7 @@ func (c *completion) take(one saying) (out []completionChoice) {
 	t.add(e)
 	said := completionChoice{Index: at, Text: e.Part.Text}
 	if c.body.LogProbs != nil {
-		tokens := make([]generate.Token, len(e.Tokens))
-		for i, token := range e.Tokens {
-			tokens[i] = token.Token
-		}
-		said.LogProbs = t.ledger.add(tokens, false)
+		said.LogProbs = t.ledger.add(e.Tokens, false)
 	}
 	if c.body.isEchoAlone() {
 		said.Text, said.LogProbs = "", nil
@@ -165,7 +160,7 @@ func (c *completion) count(u service.Usage) {
 	c.took.Prompt += u.Prompt
 	c.took.Cached += u.Cached
 	c.took.New += u.New
-	c.took.FirstToken = max(c.took.FirstToken, u.FirstToken)
+	c.took.FirstToken, c.took.LastToken = max(c.took.FirstToken, u.FirstToken), max(c.took.LastToken, u.LastToken)
 }
 
 func (c *completion) timings() *timings { return timingsOf(c.took, time.Since(c.begun)) }

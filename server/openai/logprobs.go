@@ -6,7 +6,6 @@ import (
 
 	"github.com/seed4d217819/ebb/generate"
 	"github.com/seed4d217819/ebb/server/wire"
-	"github.com/seed4d217819/ebb/service"
 	"github.com/seed4d217819/ebb/tokenizer"
 )
 
@@ -46,10 +45,10 @@ func finite(logProb float64) float64 {
 }
 
 // logProbsOf returns those of tokens.
-func logProbsOf(t *tokenizer.Tokenizer, tokens []service.Token) []tokenLogProb {
+func logProbsOf(t *tokenizer.Tokenizer, tokens []generate.Token) []tokenLogProb {
 	out := make([]tokenLogProb, len(tokens))
 	for i, token := range tokens {
-		out[i] = tokenLogProb{candidateOf(token.Spelling, token.LogProb), make([]candidate, len(token.Top))}
+		out[i] = tokenLogProb{candidateOf(t.Spell(token.ID), token.LogProb), make([]candidate, len(token.Top))}
 		for j, c := range token.Top {
 			out[i].Top[j] = candidateOf(t.Spell(c.ID), c.LogProb)
 		}

@@ -117,6 +117,7 @@ const maxTop = 20
 // request returns what the fields ask for, with a limit of new tokens; nil: none.
 func (s *sampling) request(r *http.Request, limit *int) (service.Request, *wire.Fault) {
 	out := service.Request{Grammar: s.Grammar, Salt: wire.Salt(r.Context(), s.CacheSalt)}
+	out.NoLookup = s.PromptLookup != nil && *s.PromptLookup == 0
 	user, _ := s.Metadata.UserID.(string)
 	out.Conversation = wire.Conversation(r, wire.Hints{UserID: user, CacheKey: s.PromptCacheKey})
 	var fault *wire.Fault

@@ -17,6 +17,7 @@ const severalAtOnce = 4
 type several struct {
 	model    service.Answerer
 	requests []service.Request
+	whole    bool // events come when an answer has ended
 
 	mu      sync.Mutex
 	waiting []int // those that nobody has taken, the next one last
@@ -36,6 +37,12 @@ type saying struct {
 // cancelled is one.
 func (s *several) events(ctx context.Context) iter.Seq[saying] {
 	return func(yield func(saying) bool) {
+		if len(s.requests) == 1 { // as nearly always: nothing goes through a second goroutine
+			if _, err := s.answer(ctx, 0, yield); err != nil {
+				yield(saying{err: err})
+			}
+			return
+		}
 		ctx, cancel := context.WithCancel(ctx)
 		var all sync.WaitGroup
 		defer all.Wait()
@@ -79,27 +86,39 @@ func (s *several) work(ctx context.Context, news chan<- saying) {
 		if !ok {
 			return
 		}
-		a, err := s.model.Answer(ctx, s.requests[number])
-		switch {
-		case errors.Is(err, service.ErrBusy) && s.leave(number):
+		going, err := s.answer(ctx, number, tell)
+		if errors.Is(err, service.ErrBusy) && s.leave(number) {
 			return
-		case err != nil:
+		}
+		if err != nil {
 			tell(saying{number: number, err: err})
-			return
 		}
-		going := tell(saying{number: number, answer: a, begun: true})
-		if going {
-			for e, err := range a.Events(ctx) {
-				if going = tell(saying{number: number, answer: a, event: e, err: err}); !going {
-					break
-				}
-			}
-		}
-		a.Close()
 		if !going {
 			return
 		}
 	}
+}
+
+// answer answers a request and tells of it. It returns false if nobody wants to hear more, or with an error
+// of the request, of which it has told nothing.
+func (s *several) answer(ctx context.Context, number int, tell func(saying) bool) (going bool, err error) {
+	a, err := s.model.Answer(ctx, s.requests[number])
+	if err != nil {
+		return false, err
+	}
+	defer a.Close()
+	if !tell(saying{number: number, answer: a, begun: true}) {
+		return false, nil
+	}
+	if s.whole {
+		a.Wait(ctx)
+	}
+	for e, err := range a.Events(ctx) {
+		if !tell(saying{number: number, answer: a, event: e, err: err}) {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 // take returns the next request; false: there is none, and one worker less.

@@ -41,6 +41,9 @@ func (h *Handler) create(w http.ResponseWriter, r *http.Request) error {
 	var usage service.Usage
 	if err == nil {
 		defer answer.Close()
+		if !q.Stream && !d.single { // or it ends before the model does
+			answer.Wait(r.Context())
+		}
 		err = d.read(r.Context(), answer)
 		usage = answer.Usage()
 	}

@@ -15,6 +15,7 @@ const DefaultPatience = time.Minute
 // written: the client has gone away, or does not read.
 type Stream struct {
 	w        http.ResponseWriter
+	control  *http.ResponseController
 	kind     string // its Content-Type
 	patience time.Duration
 	begun    bool
@@ -25,12 +26,16 @@ type Stream struct {
 // NewEvents returns a response of server-sent events. Its header is sent with the first of them. patience is
 // how long a write may take; 0: [DefaultPatience].
 func NewEvents(w http.ResponseWriter, patience time.Duration) *Stream {
-	return &Stream{w: w, kind: "text/event-stream; charset=utf-8", patience: patienceOr(patience)}
+	return newStream(w, "text/event-stream; charset=utf-8", patience)
 }
 
 // NewLines returns a response of lines of JSON, as [NewEvents] does one of events.
 func NewLines(w http.ResponseWriter, patience time.Duration) *Stream {
-	return &Stream{w: w, kind: "application/x-ndjson", patience: patienceOr(patience)}
+	return newStream(w, "application/x-ndjson", patience)
+}
+
+func newStream(w http.ResponseWriter, kind string, patience time.Duration) *Stream {
+	return &Stream{w: w, control: http.NewResponseController(w), kind: kind, patience: patienceOr(patience)}
 }
 
 // Begun reports whether the header is sent, or cannot be: an error has no status any more. That of nil is
@@ -99,8 +104,7 @@ func (s *Stream) flush() error {
 func (s *Stream) write() error {
 	begins := !s.begun
 	s.begun = true
-	c := http.NewResponseController(s.w)
-	if err := deadline(c, s.patience); err != nil {
+	if err := deadline(s.control, s.patience); err != nil {
 		return err
 	}
 	if begins {
@@ -111,7 +115,7 @@ func (s *Stream) write() error {
 			return err
 		}
 	}
-	return c.Flush()
+	return s.control.Flush()
 }
 
 // JSON writes a whole response. A client that does not read it within [DefaultPatience] loses it.
