@@ -89,6 +89,14 @@ func (o *Options) Workloads() []measure.Workload {
 			About: "only where it is named: 8 streams beside which requests join and leave, and a prompt of 4,000 tokens arrives",
 		},
 		{
+			Name: "http", Run: o.http, Own: true,
+			About: "only where it is named: the tokens of one answer in a stream, in a batch, of the service and through HTTP",
+		},
+		{
+			Name: "kept", Run: o.kept, Own: true, Disk: true,
+			About: "only where it is named: the first token of a prompt whose conversation is kept, in memory and in files on a disk",
+		},
+		{
 			Name: "prompts", Run: o.prompts, Own: true,
 			About: "only where it is named: prompts of 16 to 4096 tokens, of the model or of families",
 		},

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// forget drops a file from the page cache, so that it is read from its disk.
-func forget(path string) error {
+// Forget drops a file from the page cache, so that it is read from its disk.
+func Forget(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return fmt.Errorf("bench: %w", err)

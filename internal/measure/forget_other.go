@@ -2,5 +2,5 @@
 
 package measure
 
-// forget is for Linux, where a file can be dropped from the page cache.
-func forget(string) error { return nil }
+// Forget is for Linux, where a file can be dropped from the page cache.
+func Forget(string) error { return nil }

@@ -165,7 +165,7 @@ func (a *restoreArm) Name() string { return a.label }
 
 // Rewind closes the sequence of the last step, and has the system forget the file.
 func (a *restoreArm) Rewind(context.Context, int) error {
-	return errors.Join(a.end(), forget(a.saved.session.Path()))
+	return errors.Join(a.end(), Forget(a.saved.session.Path()))
 }
 
 // end closes the sequence of the last step.
