@@ -354,3 +354,27 @@ func FuzzParser(f *testing.F) {
 		}
 	})
 }
+
+// A piece of prose leaves nothing to the garbage collector but the text of its event.
+func TestProseLeavesLittleGarbage(t *testing.T) {
+	for _, f := range formats {
+		p := f.NewParser(ParserOptions{Tools: testTools(t)})
+		if f == Harmony {
+			p.Control("<|channel|>")
+			p.Next("final")
+			p.Control("<|message|>")
+		}
+		p.Next("It")
+		got := ""
+		if n := testing.AllocsPerRun(100, func() {
+			for _, e := range p.Next(" is warm") {
+				got = e.Text
+			}
+		}); n > 1 {
+			t.Errorf("%s: a piece leaves %v objects, want at most 1", f, n)
+		}
+		if got != " is warm" {
+			t.Errorf("%s: the last event has the text %q", f, got)
+		}
+	}
+}

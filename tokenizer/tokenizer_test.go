@@ -264,3 +264,15 @@ func FuzzEncode(f *testing.F) {
 		}
 	})
 }
+
+// A text asks for each of its tokens, and the answers leave nothing to the garbage collector but the text.
+func TestTextsOfTokensLeaveNoGarbage(t *testing.T) {
+	tok := open(t, tiny)
+	if n := testing.AllocsPerRun(100, func() { _ = tok.Spell('a') + tok.Control('a') }); n > 0 {
+		t.Errorf("what spells a token leaves %v objects, want none", n)
+	}
+	d := tok.NewDecoder(true)
+	if n := testing.AllocsPerRun(100, func() { _ = d.Next('a') }); n > 1 {
+		t.Errorf("the text of a token leaves %v objects, want at most 1", n)
+	}
+}
