@@ -83,8 +83,12 @@ func (l *served) post(ctx context.Context, n int, stream bool, late <-chan struc
 	if err != nil {
 		return "", fmt.Errorf("bench: %w", err)
 	}
-	defer context.AfterFunc(ctx, func() { _ = c.Close() })() // ends a read; the defer below says what it must
-	defer func() { err = errors.Join(err, c.Close(), ctx.Err()) }()
+	stop := context.AfterFunc(ctx, func() { _ = c.Close() }) // which ends a read
+	defer func() {
+		if stop() {
+			err = errors.Join(err, c.Close())
+		}
+	}()
 	if _, err := fmt.Fprintf(c, "POST /v1/chat/completions HTTP/1.1\r\nHost: %s\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s", l.address, len(body), body); err != nil {
 		return "", fmt.Errorf("bench: %w", err)
 	}
@@ -92,7 +96,7 @@ func (l *served) post(ctx context.Context, n int, stream bool, late <-chan struc
 		select {
 		case <-late:
 		case <-ctx.Done():
-			return "", nil
+			return "", ctx.Err()
 		}
 	}
 	var all strings.Builder
