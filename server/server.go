@@ -171,8 +171,17 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// refuseRoute answers a request for which there is no route.
+// refuseRoute answers a request for which there is no route. One whose path ends with a slash too many is
+// sent to the path without it: people write addresses in either way.
 func (s *Server) refuseRoute(w http.ResponseWriter, r *http.Request) {
+	if path := strings.TrimRight(r.URL.Path, "/"); path != r.URL.Path && path != "" {
+		without := r.Clone(r.Context())
+		without.URL.Path, without.URL.RawPath = path, ""
+		if _, route := s.routes.Handler(without); route != "" {
+			http.Redirect(w, r, without.URL.String(), http.StatusTemporaryRedirect)
+			return
+		}
+	}
 	methods := s.methods(r)
 	if len(methods) == 0 {
 		refuse(w, r, wire.NotFound(r))
@@ -187,7 +196,10 @@ func (s *Server) methods(r *http.Request) (methods []string) {
 	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodDelete} {
 		other := r.Clone(r.Context())
 		other.Method = method
-		if _, route := s.routes.Handler(other); route != "" {
+		_, route := s.routes.Handler(other)
+		_, path, _ := strings.Cut(route, " ")
+		path, _, _ = strings.Cut(path, "{")
+		if route != "" && strings.HasPrefix(r.URL.Path, path) { // and not to a folder of the same name
 			methods = append(methods, method)
 		}
 	}

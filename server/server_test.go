@@ -114,18 +114,28 @@ func TestErrorsHaveTheShapeOfTheirAPI(t *testing.T) {
 	for _, tt := range []struct {
 		method, path, want string
 		status             int
+		allow              string
 	}{
-		{"GET", "/v1/nothing", `{"error":{"message":"there is nothing at GET /v1/nothing: /openapi.yaml describes what there is","type":"invalid_request_error","param":null,"code":"not_found"}}`, 404},
-		{"PUT", "/v1/things", `{"error":{"message":"/v1/things does not take PUT: want POST","type":"invalid_request_error","param":null,"code":"method_not_allowed"}}`, 405},
-		{"GET", "/v1/messages/x", `{"type":"error","error":{"type":"not_found_error","message":"there is nothing at GET /v1/messages/x: /openapi.yaml describes what there is"}}`, 404},
-		{"GET", "/api/nothing", `{"error":"there is nothing at GET /api/nothing: /openapi.yaml describes what there is"}`, 404},
+		{"GET", "/v1/nothing", `{"error":{"message":"there is nothing at GET /v1/nothing: /openapi.yaml describes what there is","type":"invalid_request_error","param":null,"code":"not_found"}}`, 404, ""},
+		{"PUT", "/v1/things", `{"error":{"message":"/v1/things does not take PUT: want POST","type":"invalid_request_error","param":null,"code":"method_not_allowed"}}`, 405, "POST"},
+		{"GET", "/v1/messages/x", `{"type":"error","error":{"type":"not_found_error","message":"there is nothing at GET /v1/messages/x: /openapi.yaml describes what there is"}}`, 404, ""},
+		{"GET", "/api/nothing", `{"error":"there is nothing at GET /api/nothing: /openapi.yaml describes what there is"}`, 404, ""},
+		{"GET", "/v1/messages", `{"type":"error","error":{"type":"not_found_error","message":"/v1/messages does not take GET: want POST"}}`, 405, "POST"},
+		{"POST", "/v1/models", `{"error":{"message":"/v1/models does not take POST: want GET","type":"invalid_request_error","param":null,"code":"method_not_allowed"}}`, 405, "GET"},
+		{"PATCH", "/api/chat", `{"error":"/api/chat does not take PATCH: want POST"}`, 405, "POST"},
+		{"POST", "/v1/messages/batches", `{"type":"error","error":{"type":"not_found_error","message":"ebb does not offer batches of messages: send them at once, and one step serves all of them"}}`, 501, ""},
 	} {
 		w := ask(s, tt.method, tt.path)
 		if got := strings.TrimSpace(w.Body.String()); got != tt.want || w.Code != tt.status {
 			t.Errorf("%s %s: status %d, %s\nwant %s", tt.method, tt.path, w.Code, got, tt.want)
 		}
-		if allow := w.Header().Get("Allow"); tt.status == 405 && allow != "POST" {
-			t.Errorf("%s %s: the header Allow is %q, want POST", tt.method, tt.path, allow)
+		if allow := w.Header().Get("Allow"); allow != tt.allow {
+			t.Errorf("%s %s: the header Allow is %q, want %q", tt.method, tt.path, allow, tt.allow)
+		}
+	}
+	for path, to := range map[string]string{"/v1/things/": "/v1/things", "/api/chat/?a=b": "/api/chat?a=b", "//v1/things": "/v1/things"} {
+		if w := ask(s, "POST", path); w.Code != http.StatusTemporaryRedirect || w.Header().Get("Location") != to {
+			t.Errorf("%s: status %d, which leads to %q, want %q", path, w.Code, w.Header().Get("Location"), to)
 		}
 	}
 }

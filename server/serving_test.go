@@ -195,6 +195,18 @@ func TestRequestsOfTwoModels(t *testing.T) {
 		}
 	}
 	clients.Wait()
+	r := httptest.NewRequest("POST", "/v1/messages", strings.NewReader(`{"model": "claude-haiku-4-5", "max_tokens": 1, "messages": [{"role": "user", "content": "Hello."}]}`))
+	w := httptest.NewRecorder()
+	loaded := ""
+	s.options.Models.Peek(func(l Loaded) { loaded = l.Model().Name })
+	if s.ServeHTTP(w, r); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), `"model":"claude-haiku-4-5"`) {
+		t.Errorf("a model of Anthropic's: status %d, %s", w.Code, w.Body)
+	}
+	s.options.Models.Peek(func(l Loaded) {
+		if name := l.Model().Name; name != loaded {
+			t.Errorf("%s was loaded for it, and %s was there", name, loaded)
+		}
+	})
 	if status := say(t, s, "c", "", "Hello."); status != http.StatusNotFound {
 		t.Errorf("a model that is not there: status %d", status)
 	}

@@ -149,6 +149,11 @@ type Model struct {
 	Loaded       bool // whether it answers without being loaded first
 	Requests     int  // how many may wait or be under way at once
 
+	// Of its file, as far as it is known; a service knows none of it.
+	Bytes        int64  // of its weights; 0: not known
+	Parameters   int64  // 0: not known
+	Quantization string // the type that most of its weights have, such as Q4_K; "": not known
+
 	Template string // of chats, as it is in the file; "": there is none
 	BOS, EOS string // how the tokens are spelt that begin and end a text; "": there is none
 }

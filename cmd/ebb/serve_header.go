@@ -61,7 +61,31 @@ func (h *header) check() error {
 	if err != nil {
 		return err
 	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	weigh(&h.model, file)
 	return file.Close()
+}
+
+// weigh notes what weights a file has.
+func weigh(m *service.Model, file *gguf.File) {
+	m.Bytes, m.Parameters = 0, 0
+	bytes, most := map[gguf.Type]int64{}, int64(0)
+	for _, t := range file.Tensors() {
+		m.Bytes += t.Size
+		m.Parameters += t.Elements()
+		if bytes[t.Type] += t.Size; bytes[t.Type] > most {
+			most, m.Quantization = bytes[t.Type], strings.ToUpper(t.Type.String())
+		}
+	}
+}
+
+// complete adds to what a loaded model says of itself what is known of its file.
+func (h *header) complete(m service.Model) service.Model {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	m.Bytes, m.Parameters, m.Quantization = h.model.Bytes, h.model.Parameters, h.model.Quantization
+	return m
 }
 
 // learn notes how many tokens there is room for: where memory is short they are fewer than the header says.
@@ -80,6 +104,7 @@ func readHeader(path string) (m service.Model, err error) {
 	defer func() { err = errors.Join(err, file.Close()) }()
 	s := summarize(file)
 	m = service.Model{Architecture: s.Architecture, Trained: s.Context, Vocabulary: s.vocabulary}
+	weigh(&m, file)
 	t, err := tokenizer.Open(path)
 	if err != nil {
 		return m, err

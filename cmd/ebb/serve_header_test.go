@@ -32,11 +32,18 @@ func TestAHeaderSaysWhatALoadedModelSays(t *testing.T) {
 	}
 	defer s.Close()
 	h := &header{path: path, requests: 7}
+	if err := h.check(); err != nil {
+		t.Fatal(err)
+	}
+	loaded := (&served{s, e, h}).Model()
 	got, err := h.describe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(got, s.Model(), cmpopts.IgnoreFields(service.Model{}, "Name", "Created", "Loaded")); diff != "" || !got.Tools {
+	if got.Bytes < 1<<20 || got.Parameters < 1<<18 || got.Quantization != "F32" {
+		t.Errorf("the weights are %d bytes, %d parameters of %s", got.Bytes, got.Parameters, got.Quantization)
+	}
+	if diff := cmp.Diff(got, loaded, cmpopts.IgnoreFields(service.Model{}, "Name", "Created", "Loaded")); diff != "" || !got.Tools {
 		t.Errorf("-header +loaded:\n%s", diff)
 	}
 	h.learn(123)

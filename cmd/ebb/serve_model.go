@@ -23,7 +23,11 @@ import (
 type served struct {
 	*service.Service
 	engine *ebb.Engine
+	header *header
 }
+
+// Model implements [server.Loaded].
+func (s *served) Model() service.Model { return s.header.complete(s.Service.Model()) }
 
 var _ server.Loaded = (*served)(nil)
 
@@ -56,7 +60,7 @@ func (f *serveFlags) sources(ctx context.Context, step func(service.Step), notes
 				return m, loadError(name, err)
 			},
 			Open: func() (server.Loaded, error) {
-				l, err := f.load(name, path, step, notes, log)
+				l, err := f.load(name, h, step, notes, log)
 				if err != nil {
 					return nil, loadError(name, err)
 				}
@@ -69,10 +73,10 @@ func (f *serveFlags) sources(ctx context.Context, step func(service.Step), notes
 }
 
 // load opens a model and its service, whose steps are heard of.
-func (f *serveFlags) load(name, path string, step func(service.Step), notes io.Writer, log *slog.Logger) (server.Loaded, error) {
+func (f *serveFlags) load(name string, h *header, step func(service.Step), notes io.Writer, log *slog.Logger) (server.Loaded, error) {
 	flags := f.engine
 	flags.options.Notify = func(line string) { log.Warn(line, "model", name) }
-	engine, err := flags.open(path, notes)
+	engine, err := flags.open(h.path, notes)
 	if err != nil {
 		return nil, flags.memoryAdvice(err)
 	}
@@ -90,7 +94,7 @@ func (f *serveFlags) load(name, path string, step func(service.Step), notes io.W
 	if err != nil {
 		return nil, errors.Join(err, engine.Close())
 	}
-	return &served{s, engine}, nil
+	return &served{s, engine, h}, nil
 }
 
 // checkCacheDir reports a bound on the files of conversations under which nothing could be kept, if a token

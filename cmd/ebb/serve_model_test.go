@@ -22,7 +22,7 @@ func TestAModelThatIsClosedLeavesItsConversations(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return &served{s, e}
+		return &served{s, e, &header{}}
 	}
 	const enough = 600 // tokens
 	r := service.Request{Prompt: []int32{1, 2, 3}, Config: ebb.GenerationConfig{EOSTokenID: generation.TokenIDs{}}}

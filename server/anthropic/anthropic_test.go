@@ -333,7 +333,7 @@ func TestWhatIsWrongIsNamed(t *testing.T) {
 			t.Errorf("%.200s: %s %s, want %d and a message with %q", tt.body, response.Status, body, tt.status, tt.want)
 		}
 	}
-	if response, body := s.post(t, "/v1/messages/batches", `{}`); response.StatusCode != http.StatusNotFound || !strings.Contains(body, "not_found_error") {
+	if response, body := s.post(t, "/v1/messages/batches", `{}`); response.StatusCode != http.StatusNotImplemented || !strings.Contains(body, "not_found_error") {
 		t.Errorf("%s %s", response.Status, body)
 	}
 }

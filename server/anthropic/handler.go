@@ -1,7 +1,10 @@
 package anthropic
 
 import (
+	"errors"
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/seed4d217819/ebb/server/wire"
 	"github.com/seed4d217819/ebb/service"
@@ -18,12 +21,14 @@ func New(models service.Models, o wire.Options) *Handler { return &Handler{model
 
 // Register adds the handler's routes.
 func (h *Handler) Register(mux wire.Mux) {
-	absent := func(_ http.ResponseWriter, r *http.Request) error { return wire.NotFound(r) }
+	absent := func(http.ResponseWriter, *http.Request) error {
+		return wire.NotOffered("batches of messages: send them at once, and one step serves all of them")
+	}
 	for pattern, answer := range map[string]func(http.ResponseWriter, *http.Request) error{
 		"POST /v1/messages":              h.messages,
 		"POST /v1/messages/count_tokens": h.count,
-		"/v1/messages":                   absent,
-		"/v1/messages/":                  absent,
+		"/v1/messages/batches":           absent,
+		"/v1/messages/batches/":          absent,
 	} {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			if err := answer(w, r); err != nil {
@@ -39,12 +44,12 @@ func (h *Handler) messages(w http.ResponseWriter, r *http.Request) error {
 	if fault != nil {
 		return fault
 	}
-	model, err := h.models.Find(q.Model)
+	name, err := h.modelName(q.Model)
 	if err != nil {
 		return err
 	}
 	if q.Model == "" {
-		q.Model = model.Name
+		q.Model = name
 	}
 	var events *wire.Stream
 	var ping func() error
@@ -54,7 +59,7 @@ func (h *Handler) messages(w http.ResponseWriter, r *http.Request) error {
 		d.send = func(e event) error { return events.Event(e.Type, e) }
 		ping = d.ping
 	}
-	answer, err := h.options.Answer(r.Context(), h.models, q.Model, s, ping)
+	answer, err := h.options.Answer(r.Context(), h.models, name, s, ping)
 	if err != nil {
 		return fail(events, err)
 	}
@@ -75,6 +80,18 @@ func (h *Handler) messages(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// modelName returns the name of the model that answers a request for one. Claude Code asks small models of
+// Anthropic's beside a conversation, whatever it was told to use: the model that is loaded answers those,
+// or else the first one.
+func (h *Handler) modelName(asked string) (string, error) {
+	m, err := h.models.Find(asked)
+	if _, unknown := errors.AsType[*service.UnknownModelError](err); unknown && strings.HasPrefix(asked, "claude-") {
+		list := h.models.List()
+		return list[max(0, slices.IndexFunc(list, func(m service.Model) bool { return m.Loaded }))].Name, nil
+	}
+	return m.Name, err
+}
+
 // fail ends a stream with an error, if it is one, as an event. What has not begun is not ended: it returns
 // the error.
 func fail(events *wire.Stream, err error) error {
@@ -93,7 +110,11 @@ func (h *Handler) count(w http.ResponseWriter, r *http.Request) error {
 	if fault != nil {
 		return fault
 	}
-	model, done, err := h.models.Use(r.Context(), q.Model)
+	name, err := h.modelName(q.Model)
+	if err != nil {
+		return err
+	}
+	model, done, err := h.models.Use(r.Context(), name)
 	if err != nil {
 		return err
 	}

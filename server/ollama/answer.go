@@ -70,30 +70,29 @@ type writer struct {
 	whole  said
 }
 
+// body is the body of a request for an answer.
+type body interface {
+	common() *fields
+	isEmpty() bool // it only wants the model loaded, or unloaded
+	request(*http.Request, service.Answerer) (service.Request, *wire.Fault)
+}
+
 func (h *Handler) chat(w http.ResponseWriter, r *http.Request) error {
-	var q chatBody
-	return h.answer(w, r, &q, &q.fields, func(a service.Answerer) (service.Request, bool, *wire.Fault) {
-		s, fault := q.request(r, a.Model())
-		return s, len(q.Messages) == 0, fault
-	})
+	return h.answer(w, r, new(chatBody))
 }
 
 func (h *Handler) generate(w http.ResponseWriter, r *http.Request) error {
-	var q generateBody
-	return h.answer(w, r, &q, &q.fields, func(a service.Answerer) (service.Request, bool, *wire.Fault) {
-		s, fault := q.request(r, a)
-		return s, q.Prompt == "" && q.System == "", fault
-	})
+	return h.answer(w, r, new(generateBody))
 }
 
-// answer answers a request whose body is read into one that has the fields. request returns what it asks
-// of a model, or that it only wants the model loaded.
-func (h *Handler) answer(w http.ResponseWriter, r *http.Request, body any, f *fields, request func(service.Answerer) (service.Request, bool, *wire.Fault)) error {
+// answer answers a request whose body is read into q.
+func (h *Handler) answer(w http.ResponseWriter, r *http.Request, q body) error {
 	out := &writer{w: w, begun: time.Now()}
-	_, out.chat = body.(*chatBody)
-	if fault := h.options.Read(w, r, body); fault != nil {
+	_, out.chat = q.(*chatBody)
+	if fault := h.options.Read(w, r, q); fault != nil {
 		return fault
 	}
+	f := q.common()
 	about, err := h.models.Find(modelName(f.Model))
 	if err != nil {
 		return err
@@ -105,17 +104,20 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, body any, f *fi
 	if f.streams() {
 		out.stream, wait = wire.NewLines(w, h.options.Patience), out.wait
 	}
+	if q.isEmpty() && f.unloads() {
+		return out.last(said{Role: assistant}, "unload", service.Usage{})
+	}
 	model, done, err := h.options.Use(r.Context(), h.models, modelName(f.Model), wait)
 	if err != nil {
 		return out.fail(err)
 	}
 	defer done()
 	out.load = time.Since(out.begun)
-	s, loads, fault := request(model)
+	s, fault := q.request(r, model)
 	if fault != nil {
 		return out.fail(fault)
 	}
-	if loads {
+	if q.isEmpty() {
 		return out.last(said{Role: assistant}, "load", service.Usage{})
 	}
 	answer, err := model.Answer(r.Context(), s)

@@ -3,6 +3,7 @@ package ollama
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -30,7 +31,7 @@ type model struct {
 	Name     string    `json:"name"`
 	Model    string    `json:"model"`
 	Modified time.Time `json:"modified_at"`
-	Size     int64     `json:"size"` // not known: 0
+	Size     int64     `json:"size"` // of the weights; not known: 0
 	Digest   string    `json:"digest"`
 	Details  details   `json:"details"`
 
@@ -52,12 +53,26 @@ type details struct {
 func describe(m service.Model) model {
 	digest := sha256.Sum256([]byte(m.Name)) // something that is the model's own: no file is read for it
 	return model{
-		Name: m.Name + latest, Model: m.Name + latest, Modified: m.Created, Digest: hex.EncodeToString(digest[:]), Details: detailsOf(m),
+		Name: m.Name + latest, Model: m.Name + latest, Modified: m.Created, Size: m.Bytes, Digest: hex.EncodeToString(digest[:]), Details: detailsOf(m),
 	}
 }
 
 func detailsOf(m service.Model) details {
-	return details{Format: "gguf", Family: m.Architecture, Families: []string{m.Architecture}}
+	return details{
+		Format: "gguf", Family: m.Architecture, Families: []string{m.Architecture},
+		Parameters: parameters(m.Parameters), Quantization: m.Quantization,
+	}
+}
+
+// parameters writes how many parameters a model has as Ollama does: 7.6B, or 494.03M.
+func parameters(n int64) string {
+	switch {
+	case n == 0:
+		return ""
+	case n >= 1e9:
+		return fmt.Sprintf("%.1fB", float64(n)/1e9)
+	}
+	return fmt.Sprintf("%.2fM", float64(n)/1e6)
 }
 
 func (h *Handler) tags(w http.ResponseWriter, _ *http.Request) error {
@@ -109,11 +124,14 @@ func (h *Handler) show(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	s := shown{Details: detailsOf(m), Capabilities: []string{"completion"}, Modified: m.Created, Info: map[string]any{
+	s := shown{Template: m.Template, Details: detailsOf(m), Capabilities: []string{"completion"}, Modified: m.Created, Info: map[string]any{
 		"general.architecture":              m.Architecture,
 		m.Architecture + ".context_length":  m.Context, // what the server has room for
 		m.Architecture + ".vocabulary_size": m.Vocabulary,
 	}}
+	if m.Parameters > 0 {
+		s.Info["general.parameter_count"] = m.Parameters
+	}
 	if m.Tools {
 		s.Capabilities = append(s.Capabilities, "tools")
 	}

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -181,11 +182,15 @@ func TestWhatProgramsAskOfModels(t *testing.T) {
 	s := serve(t, "")
 	details := `"details":{"parent_model":"","format":"gguf","family":"llama","families":["llama"],"parameter_size":"","quantization_level":""}`
 	entry := `{"name":"tiny:latest","model":"tiny:latest","modified_at":"T","size":0,"digest":"D",` + details
+	template := strconv.Quote(servicetest.Template)
+	nothing := `{"model":"tiny","created_at":"T","message":{"role":"assistant","content":""},"done":true,"done_reason":"unload","total_duration":N,"load_duration":0,"prompt_eval_count":0,"prompt_eval_duration":0,"eval_count":0,"eval_duration":0,"cached_prompt_tokens":0}`
 	for _, tt := range []struct{ method, path, body, want string }{
+		{"POST", "/api/chat", `{"model":"tiny","keep_alive":0}`, nothing},
+		{"POST", "/api/chat", `{"model":"tiny","messages":[],"keep_alive":"0s","stream":false}`, nothing},
 		{"GET", "/api/version", "", `{"version":"0.40.0"}`},
 		{"GET", "/api/tags", "", `{"models":[` + entry + `}]}`},
 		{"GET", "/api/ps", "", `{"models":[` + entry + `,"expires_at":"T","size_vram":0,"context_length":512}]}`},
-		{"POST", "/api/show", `{"model":"tiny"}`, `{"modelfile":"","parameters":"","template":"",` + details + `,"model_info":{"general.architecture":"llama","llama.context_length":512,"llama.vocabulary_size":264},"capabilities":["completion","tools"],"modified_at":"T"}`},
+		{"POST", "/api/show", `{"model":"tiny"}`, `{"modelfile":"","parameters":"","template":` + template + `,` + details + `,"model_info":{"general.architecture":"llama","llama.context_length":512,"llama.vocabulary_size":264},"capabilities":["completion","tools"],"modified_at":"T"}`},
 		{"POST", "/api/chat", `{"model":"tiny"}`, `{"model":"tiny","created_at":"T","message":{"role":"assistant","content":""},"done":true,"done_reason":"load","total_duration":N,"load_duration":N,"prompt_eval_count":0,"prompt_eval_duration":0,"eval_count":0,"eval_duration":0,"cached_prompt_tokens":0}`},
 	} {
 		if status, got := s.ask(t, tt.method, tt.path, tt.body); status != 200 || plain(got) != tt.want {

@@ -3,6 +3,9 @@ package ollama
 import (
 	"encoding/json"
 	"net/http"
+	"strconv"
+	"strings"
+	"time"
 
 	"github.com/seed4d217819/ebb"
 	"github.com/seed4d217819/ebb/chat"
@@ -18,7 +21,22 @@ type fields struct {
 	Format    json.RawMessage `json:"format"` // "json", or a JSON schema
 	Options   options         `json:"options"`
 	Think     json.RawMessage `json:"think"` // true or false, or low, medium or high
+	KeepAlive json.RawMessage `json:"keep_alive"`
 	CacheSalt string          `json:"cache_salt"`
+}
+
+// common returns the fields.
+func (f *fields) common() *fields { return f }
+
+// unloads reports whether a request that asks for nothing wants a model unloaded: by a time of 0, in seconds
+// or as in "0s".
+func (f *fields) unloads() bool {
+	text := strings.Trim(string(f.KeepAlive), `"`)
+	if d, err := time.ParseDuration(text); err == nil {
+		return d == 0
+	}
+	n, err := strconv.ParseFloat(text, 64)
+	return err == nil && n == 0
 }
 
 // options say how tokens are drawn. Those that are missing have Ollama's defaults.
@@ -139,9 +157,12 @@ type chatBody struct {
 	Tools    json.RawMessage `json:"tools"`
 }
 
-// request returns what the body asks of a model; without messages nothing.
-func (q *chatBody) request(r *http.Request, m service.Model) (s service.Request, fault *wire.Fault) {
-	if s, fault = q.fields.request(r, m); fault != nil {
+// isEmpty reports whether the body asks for no text.
+func (q *chatBody) isEmpty() bool { return len(q.Messages) == 0 }
+
+// request returns what the body asks of a model.
+func (q *chatBody) request(r *http.Request, a service.Answerer) (s service.Request, fault *wire.Fault) {
+	if s, fault = q.fields.request(r, a.Model()); fault != nil {
 		return s, fault
 	}
 	s.Chat = &service.Chat{}
@@ -191,6 +212,9 @@ type generateBody struct {
 	Images   []json.RawMessage `json:"images"`
 	Context  []int32           `json:"context"`
 }
+
+// isEmpty reports whether the body asks for no text.
+func (q *generateBody) isEmpty() bool { return q.Prompt == "" && q.System == "" }
 
 // request returns what the body asks of a model.
 func (q *generateBody) request(r *http.Request, a service.Answerer) (s service.Request, fault *wire.Fault) {

@@ -24,13 +24,15 @@ type modelMeta struct {
 	Trained      int    `json:"n_ctx_train,omitempty"`
 	Vocabulary   int    `json:"n_vocab,omitempty"`
 	Architecture string `json:"architecture,omitempty"`
+	Parameters   int64  `json:"n_params,omitempty"`
+	Bytes        int64  `json:"size,omitempty"` // of its weights
 	Tools        bool   `json:"tools"`
 }
 
 func modelOf(m service.Model) modelBody {
 	return modelBody{
 		ID: m.Name, Object: "model", Created: m.Created.Unix(), OwnedBy: "ebb", MaxModelLen: m.Context, ContextLength: m.Context,
-		Meta: modelMeta{m.Context, m.Trained, m.Vocabulary, m.Architecture, m.Tools},
+		Meta: modelMeta{m.Context, m.Trained, m.Vocabulary, m.Architecture, m.Parameters, m.Bytes, m.Tools},
 	}
 }
 
