@@ -92,9 +92,9 @@ func (l *Layer) HostAttention() bool {
 	return l.step.pool.placed[l.Index].onHost && l.step.kind == hostStep
 }
 
-// InPlace reports whether the rows of all trees are where the layer computes: none of them visits, and one
-// operation may attend to all once they have been acquired.
-func (l *Layer) InPlace() bool { return l.copies == nil }
+// InPlace reports whether the rows of all trees are where the layer computes and none is copied there, so
+// that one operation may attend to all once they have been acquired.
+func (l *Layer) InPlace() bool { return l.copies == nil || !l.copies.device.copies }
 
 // rows returns the layer whose rows the layer uses.
 func (l *Layer) rows() int { return l.step.pool.placed[l.Index].rows }

@@ -173,8 +173,8 @@ func (blank *device) measure(ds *devices, d *device, besides *experts, c kv.Opti
 	return nil
 }
 
-// measure builds the graphs of a layer's largest chunks: of one tree, and of the most trees that
-// there may be.
+// measure builds the graphs of a layer's largest chunks: of all trees in place, and where they are not,
+// of one tree, and of the most trees that there may be.
 func (g *graphs) measure(l int, c kv.Options, s sizes, first int, build func(int, layerShape) *layerGraph) error {
 	if !attends(g.config.Layers[l]) {
 		return g.measureRecurrent(l, s, first, build)
@@ -199,9 +199,13 @@ func (g *graphs) measure(l int, c kv.Options, s sizes, first int, build func(int
 		defer buffer.Close()
 		buffer.Place(t, 0)
 	}
-	shapes := chunks(s, first, min(max(1, c.Trees), s.chunk), rows)
-	if g.inputs.visibilities.attendsInPlace(g.config.Layers[l]) {
+	var shapes []layerShape
+	inPlace := g.inputs.visibilities.attendsInPlace(g.config.Layers[l])
+	if inPlace {
 		shapes = append(shapes, layerShape{first: first, n: s.chunk, inPlace: true})
+	}
+	if !inPlace || c.ForcedCopies && !g.inputs.forHost { // rows may be copied to slots
+		shapes = append(shapes, chunks(s, first, min(max(1, c.Trees), s.chunk), rows)...)
 	}
 	for _, shape := range shapes {
 		if _, err := g.find(l, shape, build); err != nil {
