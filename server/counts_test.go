@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -92,7 +93,7 @@ var countings = map[string]counting{
 		return map[string]any{"system": t.system, "messages": t.messages(false), "max_tokens": 9}
 	}},
 	"ollama": {"/api/chat", func(t talk, _ string) map[string]any {
-		return map[string]any{"messages": t.messages(true), "stream": false, "options": map[string]any{"num_predict": 9}}
+		return map[string]any{"messages": t.messages(true), "options": map[string]any{"num_predict": 9}}
 	}},
 }
 
@@ -130,9 +131,11 @@ func startReplying(t *testing.T, model string, engine ebb.Options, o service.Opt
 	})
 }
 
-// ask sends a talk, and returns what its answer has taken.
-func (r *running) ask(ctx context.Context, api counting, t talk, previous string) (s spent, err error) {
-	response, err := r.post(ctx, "one", api.path, object(api.body(t, previous)))
+// ask sends a talk, and returns what its answer has taken: one that is written whole, or event by event.
+func (r *running) ask(ctx context.Context, api counting, t talk, previous string, streamed bool) (s spent, err error) {
+	body := api.body(t, previous)
+	body["stream"], body["stream_options"] = streamed, map[string]any{"include_usage": true}
+	response, err := r.post(ctx, "one", api.path, object(body))
 	if err != nil {
 		return s, err
 	}
@@ -144,7 +147,27 @@ func (r *running) ask(ctx context.Context, api counting, t talk, previous string
 	if response.StatusCode != http.StatusOK {
 		return s, errors.New(response.Status + string(data))
 	}
-	return s, json.Unmarshal(data, &s)
+	if !streamed {
+		return s, json.Unmarshal(data, &s)
+	}
+	for line := range bytes.Lines(data) {
+		var event struct {
+			spent
+			Response, Message spent // what began or ended
+		}
+		if line = bytes.TrimPrefix(line, []byte("data: ")); line[0] != '{' {
+			continue
+		}
+		if err := json.Unmarshal(line, &event); err != nil {
+			return s, err
+		}
+		for _, of := range []spent{event.spent, event.Response, event.Message} {
+			if of.prompt() > 0 { // the last one says it all
+				s = of
+			}
+		}
+	}
+	return s, nil
 }
 
 // A conversation, the request for its title, a sub-agent whose system prompt begins alike, the conversation's
@@ -162,10 +185,12 @@ func TestEachAPICountsToTheToken(t *testing.T) {
 			}
 			// turn asks for an answer to a prompt of which some tokens are there. There are then those of
 			// the prompt and of the answer.
+			streamed := false // every other answer is
 			turn := func(what string, asked talk, previous string, cached int) (id string, there int) {
 				t.Helper()
 				before := r.tokens.Load()
-				s, err := r.ask(t.Context(), api, asked, previous)
+				streamed = !streamed
+				s, err := r.ask(t.Context(), api, asked, previous, streamed)
 				if err != nil {
 					t.Fatalf("%s: %v", what, err)
 				}
@@ -232,14 +257,14 @@ func TestEachAPIComputesAPromptOnce(t *testing.T) {
 				<-h.held
 				cancel() // the handler does not wait for the step
 			}()
-			if _, err := r.ask(ctx, api, long, ""); !errors.Is(err, context.Canceled) {
+			if _, err := r.ask(ctx, api, long, "", true); !errors.Is(err, context.Canceled) {
 				t.Fatalf("a cancelled request: %v", err)
 			}
 			eventually(t, func() bool { return r.server.state.count() == 0 }, "the handler of a cancelled request goes on")
 			goOn()
 			eventually(t, func() bool { return r.tiny.Stats().Requests == 0 }, "a cancelled request is computed")
 			done := int(r.tokens.Load())
-			s, err := r.ask(t.Context(), api, long, "")
+			s, err := r.ask(t.Context(), api, long, "", false)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -253,7 +278,7 @@ func TestEachAPIComputesAPromptOnce(t *testing.T) {
 			var both sync.WaitGroup
 			for range 2 {
 				both.Go(func() {
-					if _, err := r.ask(t.Context(), api, twin, ""); err != nil {
+					if _, err := r.ask(t.Context(), api, twin, "", false); err != nil {
 						t.Error(err)
 					}
 				})
