@@ -262,3 +262,47 @@ func TestWhoReadsSlowlyKeepsNoModel(t *testing.T) {
 		t.Errorf("read slowly it is %q, unread %q, want %q", got, other, want)
 	}
 }
+
+// stuck is a response that its client does not read before it is free.
+type stuck struct {
+	*httptest.ResponseRecorder
+	begun, free chan struct{}
+	once        sync.Once
+}
+
+func (s *stuck) Write(data []byte) (int, error) {
+	s.once.Do(func() { close(s.begun); <-s.free })
+	return s.ResponseRecorder.Write(data)
+}
+
+func TestAClientThatDoesNotReadKeepsNoModel(t *testing.T) {
+	counts := metrics.New()
+	s, err := New(Options{Models: openTiny(t, counts, "a", "b"), Metrics: counts})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Ready()
+	hi := `"messages": [{"role": "user", "content": "hi"}], "max_tokens": 3`
+	for path, tt := range map[string]struct{ body, end string }{
+		"/v1/chat/completions": {hi, "data: [DONE]\n\n"},
+		"/v1/completions":      {`"prompt": ["a", "b"], "max_tokens": 3`, "data: [DONE]\n\n"},
+		"/v1/responses":        {`"input": "hi", "max_output_tokens": 3`, "\n\n"},
+		"/v1/messages":         {hi, "data: {\"type\":\"message_stop\"}\n\n"},
+		"/api/chat":            {hi + `, "options": {"num_predict": 3}`, "}\n"},
+	} {
+		w := &stuck{httptest.NewRecorder(), make(chan struct{}), make(chan struct{}), sync.Once{}}
+		var client sync.WaitGroup
+		client.Go(func() {
+			s.ServeHTTP(w, httptest.NewRequest("POST", path, strings.NewReader(`{"model": "a", "stream": true, `+tt.body+`}`)))
+		})
+		<-w.begun
+		if status := say(t, s, "b", "", "Hello."); status != http.StatusOK { // a is closed for it
+			t.Errorf("%s: beside it another model has status %d", path, status)
+		}
+		close(w.free)
+		client.Wait()
+		if got := w.Body.String(); w.Code != http.StatusOK || !strings.HasSuffix(got, tt.end) || strings.Contains(got, `"error":{`) {
+			t.Errorf("%s: status %d, %s", path, w.Code, got)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/seed4d217819/ebb/server/wire"
@@ -49,11 +50,34 @@ func (h *Handler) complete(w http.ResponseWriter, r *http.Request) error {
 		return fail(c.events, fault)
 	}
 	c.texts = make([]completionText, len(requests)*c.n)
-	answers := &several{model: m, requests: requests, whole: !body.Stream}
+	answers := &several{model: &asked{Answerer: m, done: done, left: len(requests)}, requests: requests, whole: !body.Stream}
 	if body.Stream {
 		return c.stream(r.Context(), w.Header(), answers)
 	}
 	return c.whole(r.Context(), w, answers)
+}
+
+// asked is a model that is not used any more when it has begun as many answers as are asked for: they go on.
+type asked struct {
+	service.Answerer
+	done func()
+
+	mu   sync.Mutex
+	left int // answers that have not begun
+}
+
+// Answer implements [service.Answerer].
+func (a *asked) Answer(ctx context.Context, r service.Request) (*service.Answer, error) {
+	answer, err := a.Answerer.Answer(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.left--; a.left == 0 {
+		a.done()
+	}
+	return answer, nil
 }
 
 // completion is an answer to one or several prompts as it is told. Of each prompt there are n texts, one
