@@ -2,8 +2,10 @@ package clients
 
 import (
 	"context"
+	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -155,4 +157,58 @@ func TestPage(t *testing.T) {
 	picture(ctx, t, "phone")
 	do(ctx, t, chromedp.Click(chromedp.CSS("#menu")), chromedp.WaitVisible(chromedp.CSS("#conversations")))
 	picture(ctx, t, "menu")
+}
+
+// After kill -9 the page shows its conversations as being on the disk, goes on with them, pins and deletes them.
+func TestPageAfterARestart(t *testing.T) {
+	dir := t.TempDir()
+	s := start(t, "--cache-dir", dir+":1GiB")
+	ctx := browser(t, s)
+	do(ctx, t,
+		chromedp.SendKeys(chromedp.CSS("#question"), "Count from one to twenty."+kb.Enter), answered(),
+		until(`document.querySelector("#conversations .place.device") !== null`),
+		until(`[...document.querySelectorAll("#picture .disk .part.now")].some((p) => p.getBoundingClientRect().width > 1)`))
+	before := said(ctx, t)
+	kept := get[string](ctx, t, `localStorage.getItem("ebb conversations")`)
+	quoted, err := json.Marshal(kept)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.kill()
+	do(ctx, t, until(`document.getElementById("model").textContent.includes("cannot be reached")`))
+
+	s = start(t, "--cache-dir", dir+":1GiB") // on another port, where the browser has kept nothing
+	do(ctx, t,
+		chromedp.Navigate(s.url), set("40"),
+		chromedp.Evaluate[chromedp.Void]("localStorage.setItem(\"ebb conversations\", "+string(quoted)+")"),
+		chromedp.Navigate(s.url),
+		until(`document.getElementById("kept").textContent.includes("on the disk")`),
+		until(`document.querySelector("#conversations .place.disk") !== null`),
+		chromedp.WaitVisible(chromedp.CSS("#export")),
+		chromedp.Click(chromedp.CSS("#pin")), until(`document.getElementById("pin").ariaPressed === "true"`))
+	picture(ctx, t, "restart")
+	if after := said(ctx, t); !slices.Equal(after, before) {
+		t.Errorf("after a restart the page shows %q, and had %q", after, before)
+	}
+	do(ctx, t, chromedp.SendKeys(chromedp.CSS("#question"), "And backwards?"+kb.Enter), answered())
+	if got := get[string](ctx, t, note); strings.Contains(got, "; 0 of") || !strings.Contains(got, "were kept") {
+		t.Errorf("the next answer's note is %q", got)
+	}
+	do(ctx, t, until(`document.getElementById("pin").ariaPressed === "true"`),
+		chromedp.Click(chromedp.CSS("#all-open")), until(`document.querySelectorAll("#all-list li").length === 1`))
+	picture(ctx, t, "kept")
+	do(ctx, t, chromedp.EmulateViewport(390, 844), dark)
+	if get[bool](ctx, t, `document.documentElement.scrollWidth > innerWidth`) {
+		t.Error("on a phone the page is wider than the screen")
+	}
+	picture(ctx, t, "kept-phone")
+	do(ctx, t,
+		chromedp.Click(chromedp.CSS("#all-list .acts button:last-child")), until(`document.querySelector("#all-list .sure") !== null`),
+		chromedp.Click(chromedp.CSS("#all-list .acts button:last-child")), until(`document.querySelectorAll("#all-list li").length === 0`),
+		chromedp.Click(chromedp.CSS("#all button[value=ok]")),
+		chromedp.EmulateViewport(1000, 700),
+		chromedp.Click(chromedp.CSS("#conversations .forget")), until(`document.querySelector("#conversations .forget.sure") !== null`),
+		chromedp.Click(chromedp.CSS("#conversations .forget")), until(`document.querySelector("#conversations .title").textContent === "New conversation"`),
+		chromedp.WaitVisible(chromedp.CSS("#empty")))
+	picture(ctx, t, "empty")
 }

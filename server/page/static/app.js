@@ -1,7 +1,8 @@
 // The page: it joins conversations, answers and the picture of the tiers.
 import * as conversation from "/page/conversation.js";
 import { answer, headers, ServerError, wrong } from "/page/stream.js";
-import { draw } from "/page/tiers.js";
+import { fill, sure } from "/page/kept.js";
+import { draw, where } from "/page/tiers.js";
 import { element, show } from "/page/text.js";
 
 const $ = (id) => document.getElementById(id);
@@ -12,6 +13,7 @@ let now = all[0] ?? conversation.create(settings.system);
 if (!all.includes(now)) all.unshift(now);
 let asking = null; // the AbortController of the answer that comes
 let growing = -1; // number of the message that it is
+let server = { data: [], total: { conversations: 0 } }; // what it keeps, as it has said last
 
 // kept returns an object that the browser has kept, or an empty one.
 function kept(name) {
@@ -30,15 +32,30 @@ function render() {
   $("send").hidden = asking !== null;
   $("stop").hidden = asking === null;
   $("messages").scrollTop = $("messages").scrollHeight;
+  $("empty").hidden = conversation.shown(now).length > 0;
+  mark();
 }
 
 // row is a conversation in the list.
 function row(c) {
   const div = element("div", undefined, { className: c === now ? "now" : "" });
+  div.dataset.id = c.id;
   const open = element("button", conversation.title(c), { className: "title", onclick: () => choose(c) });
   if (c === now) open.setAttribute("aria-current", "true");
-  div.append(open, element("button", "×", { className: "forget", title: "Forget this conversation", onclick: () => forget(c) }));
+  div.append(element("span", undefined, { className: "place" }), open,
+    sure("×", "Forget?", { className: "forget", title: "Forget this conversation, here and on the server", ariaLabel: "Forget this conversation" }, () => forget(c)));
   return div;
+}
+
+// mark marks each conversation in the list with the place where its K/V are.
+function mark() {
+  for (const div of $("conversations").children) {
+    const kept = server.data.find((c) => c.name === div.dataset.id);
+    const [place, words] = kept ? where(kept) : ["", "nothing of it is kept"];
+    const dot = div.querySelector(".place");
+    dot.className = "place " + place;
+    dot.title = kept ? `${kept.tokens} tokens, ${words}${kept.pinned ? ", pinned" : ""}` : words;
+  }
 }
 
 // message is one that was said.
@@ -99,6 +116,8 @@ function begin() {
 }
 
 function forget(c) {
+  if (asking && c === now) stop();
+  for (const kept of server.data.filter((k) => k.name === c.id)) act(kept, "delete");
   all = all.filter((other) => other !== c);
   if (all.length === 0) all.unshift(conversation.create(settings.system));
   if (c === now) return keep(), choose(all[0]);
@@ -174,7 +193,7 @@ async function ask() {
     }
   } catch (e) {
     if (abort.signal.aborted) m.note = "stopped";
-    else if (e instanceof ServerError || e instanceof TypeError) m.error = e instanceof ServerError ? e.message : "The server cannot be reached.";
+    else if (e instanceof ServerError || e instanceof TypeError) m.error = e instanceof ServerError ? e.message : unreachable;
     else throw e;
   } finally {
     asking = null;
@@ -226,35 +245,74 @@ function keep() {
 
 // look asks where the bytes are.
 async function look() {
-  const response = await fetch("/v1/cache/conversations", { headers: headers(settings.key) }).catch(() => null);
+  const response = await fetch("/v1/cache/conversations?limit=200", { headers: headers(settings.key) }).catch(() => null);
   $("tiers").hidden = !response?.ok;
-  if (!response?.ok) return;
-  const { data } = await response.json();
-  draw($("picture"), $("kept"), data, now.id);
-  const mine = data.find((c) => c.name === now.id && c.state === "idle");
-  $("export").hidden = !mine;
-  $("export").onclick = () => download(mine.id);
+  if (!response) return lost();
+  server = response.ok ? await response.json() : { data: [], total: { conversations: 0 } };
+  if (response.ok) draw($("picture"), $("kept"), server, now.id);
+  mark();
+  const mine = server.data.find((c) => c.name === now.id);
+  const still = mine?.state === "idle" || mine?.state === "disk";
+  $("export").hidden = !still;
+  $("export").onclick = () => download(mine);
+  $("pin").hidden = !mine;
+  $("pin").ariaPressed = String(mine?.pinned ?? false);
+  $("pin").textContent = mine?.pinned ? "Pinned" : "Pin";
+  $("pin").onclick = () => act(mine, mine.pinned ? "unpin" : "pin");
+}
+
+// act has the server do something with one that it keeps.
+async function act(c, what) {
+  if (what === "file") return download(c);
+  const request = what === "delete" ? { method: "DELETE" } : { method: "POST", body: JSON.stringify({ pinned: what === "pin" }) };
+  const response = await fetch(`/v1/cache/conversations/${encodeURIComponent(c.id)}`, { ...request, headers: headers(settings.key) }).catch(() => null);
+  say(response?.ok || response?.status === 404 ? "" : response ? await wrong(response) : unreachable);
+  await look();
+  if ($("all").open) list();
+}
+
+// say shows what is to be known, where it is seen.
+function say(text) {
+  $($("all").open ? "all-status" : "status").textContent = text;
+}
+
+// list lists what the server keeps.
+function list() {
+  const titles = new Map(all.map((c) => [c.id, conversation.title(c)]));
+  fill($("all-list"), $("all-summary"), server, (c) => titles.get(c.name), act);
 }
 
 // download saves the K/V of a conversation as a file.
-async function download(id) {
-  const response = await fetch(`/v1/cache/conversations/${encodeURIComponent(id)}/file`, { headers: headers(settings.key) });
-  if (!response.ok) return ($("status").textContent = await wrong(response));
-  const link = element("a", undefined, { href: URL.createObjectURL(await response.blob()), download: `${conversation.title(now).replace(/[^\p{L}\p{N}]+/gu, "-") || "conversation"}.ebb` });
+async function download(c) {
+  const response = await fetch(`/v1/cache/conversations/${encodeURIComponent(c.id)}/file`, { headers: headers(settings.key) }).catch(() => null);
+  if (!response?.ok) return say(response ? await wrong(response) : unreachable);
+  const title = all.find((mine) => mine.id === c.name);
+  const name = (title ? conversation.title(title) : (c.name ?? c.id)).replace(/[^\p{L}\p{N}]+/gu, "-");
+  const link = element("a", undefined, { href: URL.createObjectURL(await response.blob()), download: `${name || "conversation"}.ebb` });
   link.click();
   URL.revokeObjectURL(link.href);
 }
 
+const unreachable = "The server cannot be reached.";
+let waiting = false; // for a server that cannot be reached
+
+// lost says that the server cannot be reached, and waits until it can.
+function lost() {
+  $("model").textContent = unreachable;
+  if (!waiting) waiting = true, setTimeout(greet, 2000);
+}
+
 // greet says which model there is, and waits until it is loaded.
 async function greet() {
+  waiting = false;
   const response = await fetch("/v1/models", { headers: headers(settings.key) }).catch(() => null);
   if (response?.ok) {
     const [model] = (await response.json()).data;
     $("model").textContent = model ? `${model.id} · a context of ${model.max_model_len} tokens` : "no model";
     return look();
   }
-  $("model").textContent = response ? await wrong(response) : "The server cannot be reached.";
-  setTimeout(greet, 2000);
+  lost();
+  if (response) $("model").textContent = await wrong(response);
 }
 
 // --- Wires ---
@@ -286,7 +344,15 @@ $("settings").onclose = () => {
   localStorage.setItem("ebb settings", JSON.stringify(settings));
   greet();
 };
-setInterval(() => document.visibilityState === "visible" && look(), 1000);
+$("all-open").onclick = () => {
+  list();
+  $("all-status").textContent = "";
+  $("all").showModal();
+};
+document.querySelector("main").addEventListener("click", (e) => {
+  if (e.target.id !== "menu" && $("side").classList.contains("open")) $("menu").click(); // a phone shows it above
+});
+setInterval(() => document.visibilityState === "visible" && !waiting && look(), 1000);
 window.addEventListener("beforeunload", () => asking?.abort());
 
 render();

@@ -13,13 +13,25 @@ export function bytes(n) {
 }
 
 // held returns the bytes that a conversation has in a place. Those of --cache-dir are on the disk, too.
-function held(c, name) {
+export function held(c, name) {
   return (c.bytes?.[name] ?? 0) + (name === "disk" ? (c.bytes?.files ?? 0) : 0);
 }
 
-// draw draws what the server says of its conversations. now is the id that the page gives the one that
+// where says where a conversation is: the name of the place for colours, and words for people.
+export function where(c) {
+  switch (c.state) {
+    case "disk": return ["disk", "on the disk"];
+    case "parked": return ["disk", "parked on the disk until there is room"];
+    case "waiting": return ["host", "waiting for room"];
+  }
+  const place = held(c, "host") > held(c, "device") ? "host" : "device";
+  const words = { prompt: "being read", growing: "being answered" }[c.state];
+  return [place, words ?? (place === "host" ? "in host memory" : "on the device")];
+}
+
+// draw draws what the server says of its conversations. now is the name that the page gives the one that
 // is shown.
-export function draw(picture, kept, conversations, now) {
+export function draw(picture, kept, { data, total }, now) {
   if (picture.childElementCount === 0) {
     for (const [name, label] of places) {
       const tier = element("div", undefined, { className: "tier " + name });
@@ -27,26 +39,33 @@ export function draw(picture, kept, conversations, now) {
       picture.append(tier);
     }
   }
-  const sums = places.map(([name]) => conversations.reduce((sum, c) => sum + held(c, name), 0));
+  const sums = places.map(([name]) => held(total, name));
   const most = Math.max(1, ...sums);
   places.forEach(([name], i) => {
     const tier = picture.children[i];
     const lane = tier.querySelector(".lane");
     const parts = new Map([...lane.children].map((p) => [p.dataset.id, p]));
-    for (const c of conversations) {
-      const part = parts.get(c.id) ?? lane.appendChild(element("div", undefined, { className: "part" }));
-      parts.delete(c.id);
-      part.dataset.id = c.id;
-      part.classList.toggle("now", c.name === now);
-      part.title = `${c.tokens} tokens, ${c.state}: ${bytes(held(c, name))}`;
-      const width = `${(100 * held(c, name)) / most}%`;
-      requestAnimationFrame(() => (part.style.width = width));
+    let rest = sums[i]; // that of conversations which are not listed
+    const show = (id, size, mine, title) => {
+      const part = parts.get(id) ?? lane.appendChild(element("div", undefined, { className: "part" }));
+      parts.delete(id);
+      part.dataset.id = id;
+      part.classList.toggle("now", mine);
+      part.title = title;
+      requestAnimationFrame(() => (part.style.width = `${(100 * size) / most}%`));
+    };
+    for (const c of data) {
+      const size = held(c, name);
+      rest -= size;
+      if (size) show(c.id, size, c.name === now, `${c.tokens} tokens, ${where(c)[1]}: ${bytes(size)}`);
     }
+    if (rest > 0) show("others", rest, false, `Others: ${bytes(rest)}`);
     for (const gone of parts.values()) gone.remove();
     tier.querySelector(".bytes").textContent = sums[i] ? bytes(sums[i]) : "–";
   });
   picture.ariaLabel = places.map(([, label], i) => `${label}: ${bytes(sums[i])}`).join(", ");
-  const mine = conversations.filter((c) => c.name === now);
-  const tokens = mine.reduce((n, c) => n + c.tokens, 0);
-  kept.textContent = mine.length ? `This conversation: ${tokens} tokens kept, ${mine[0].state}.` : `${conversations.length} conversations are kept.`;
+  const mine = data.filter((c) => c.name === now);
+  const last = mine[0];
+  kept.textContent = last ? `This conversation: ${last.tokens} tokens, ${where(last)[1]}${last.state === "disk" ? ", from where the next answer goes on" : ""}.`
+    : total.conversations === 0 ? "Nothing is kept yet." : `${total.conversations === 1 ? "One conversation is" : `${total.conversations} conversations are`} kept.`;
 }
