@@ -121,6 +121,20 @@ func open(dir string, o Options, from system) (_ *Store, err error) {
 	return s, nil
 }
 
+// CheckFolder returns the error with which Open would refuse a folder at once: another process has it open
+// ([ErrLocked]), or there can be no files in it. It is for programs that have something long to do before
+// Open. It creates the folder if need be.
+func CheckFolder(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("blockfile: %w: name a folder in which files may be kept", err)
+	}
+	lock, err := takeLock(dir)
+	if err != nil {
+		return err
+	}
+	return lock.Close()
+}
+
 // takeLock keeps other processes from a folder.
 func takeLock(dir string) (*os.File, error) {
 	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)

@@ -312,6 +312,9 @@ func TestAFolderHasOneProcess(t *testing.T) {
 	if _, err := Open(dir, Options{}); !errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), dir) {
 		t.Errorf("second: %v; want %v and the folder", err, ErrLocked)
 	}
+	if err := CheckFolder(dir); !errors.Is(err, ErrLocked) {
+		t.Errorf("the folder is checked while it is open: %v, want %v", err, ErrLocked)
+	}
 	m, tokens := dense(), text(1, 300)
 	mustSave(t, s, m, tokens)
 	match := s.Find(m.root(), tokens)

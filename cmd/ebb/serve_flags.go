@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/seed4d217819/ebb/blockfile"
 	"github.com/seed4d217819/ebb/server"
 )
 
@@ -140,10 +141,13 @@ func splitModel(model string) (name, path string) {
 }
 
 // responses makes the folder in which responses are kept, and returns it and how many bytes they may take:
-// a part of what --cache-dir has.
+// a part of what --cache-dir has. Whether that folder can be used is said here, before a model is loaded.
 func (f *serveFlags) responses() (dir string, bytes int64, err error) {
 	if f.cache.dir == "" {
 		return "", 0, nil
+	}
+	if err := blockfile.CheckFolder(f.cache.dir); err != nil {
+		return "", 0, fmt.Errorf("--cache-dir %s: %w", f.cache.dir, err)
 	}
 	dir = filepath.Join(f.cache.dir, "responses")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
