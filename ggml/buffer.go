@@ -72,19 +72,19 @@ func (b *Backend) AllocZero(t BufferType, size int64, p Purpose) (buf *Buffer, z
 	if err := b.account.add(ch); err != nil {
 		return nil, false, err
 	}
-	pages, err := memory.Pages(size)
+	fresh, err := pages(size)
 	if err != nil {
 		b.account.remove(ch)
 		return nil, false, fmt.Errorf("%w: %s: %d bytes of %s for %s; %w", ErrNoMemory, b.dev.name, size, t.Name(), p, err)
 	}
-	base := uintptr(unsafe.Pointer(unsafe.SliceData(pages)))
+	base := uintptr(unsafe.Pointer(unsafe.SliceData(fresh)))
 	ptr := c.DevBufferFromHostPtr(cpu.ptr, base, uintptr(size), uintptr(size))
 	if ptr == 0 {
-		memory.FreePages(pages)
+		freePages(fresh)
 		b.account.remove(ch)
 		return nil, false, fmt.Errorf("%w: %s: %d bytes of %s for %s; %s", ErrNoMemory, b.dev.name, size, t.Name(), p, b.dev.lib.log.last())
 	}
-	return b.newBuffer(ptr, size, ch, pages), true, nil
+	return b.newBuffer(ptr, size, ch, fresh), true, nil
 }
 
 // Map makes a buffer of memory that the caller owns, such as a mapped file, without copying it. The
@@ -218,7 +218,7 @@ func (b *Buffer) Close() {
 		b.backend.retire(func() {
 			c.BufferFree(b.ptr)
 			if b.pages != nil {
-				memory.FreePages(b.pages)
+				freePages(b.pages)
 			}
 		})
 		b.mapped = nil

@@ -1,4 +1,4 @@
-package memory
+package ggml
 
 import (
 	"bytes"
@@ -7,7 +7,7 @@ import (
 
 func TestPagesAreZeroEachTime(t *testing.T) {
 	for range 3 {
-		data, err := Pages(1<<20 + 1)
+		data, err := pages(1<<20 + 1)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -17,9 +17,9 @@ func TestPagesAreZeroEachTime(t *testing.T) {
 		for i := range data {
 			data[i] = 0xFF
 		}
-		FreePages(data)
+		freePages(data)
 	}
-	if _, err := Pages(1 << 60); err == nil {
+	if _, err := pages(1 << 60); err == nil {
 		t.Error("no error for 2^60 bytes")
 	}
 }
