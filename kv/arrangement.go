@@ -15,7 +15,7 @@ import (
 // lists. What its methods return is valid until the step is closed.
 type arrangement struct {
 	works     []work
-	trees     []stepTree // in the order in which the batch names them
+	trees     []stepTree // in the order in which the batch names them, but for those that begin alike
 	tokens    []int32
 	positions []int32
 	cells     []int64
@@ -98,6 +98,12 @@ func (a *arrangement) group(batch []Work) {
 		a.trees[t].more += min(w.More, a.trees[t].capacity)
 		runs, states := a.spare()
 		a.works = append(a.works, work{Work: w, order: i, tree: t, past: len(w.Seq.tokens), runs: runs, states: states})
+	}
+	if a.putAlikeTogether() {
+		for i := range a.works {
+			w := &a.works[i]
+			w.tree = slices.IndexFunc(a.trees, func(t stepTree) bool { return t.tree == w.Seq.tree })
+		}
 	}
 	slices.SortStableFunc(a.works, func(a, b work) int { return a.tree - b.tree })
 	first := 0

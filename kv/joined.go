@@ -3,6 +3,7 @@ package kv
 import (
 	"context"
 	"errors"
+	"math"
 
 	"github.com/seed4d217819/ebb/tier"
 )
@@ -21,7 +22,10 @@ type seat struct {
 	layer int // its number there
 }
 
-var _ tier.Tier = (*joined)(nil)
+var (
+	_ tier.Tier   = (*joined)(nil)
+	_ tier.Sharer = (*joined)(nil)
+)
 
 // add joins a tier for some layers.
 func (j *joined) add(t tier.Tier, layers []int) {
@@ -65,6 +69,20 @@ func (j *joined) Fetch(ctx context.Context, layer int, cells tier.Run, dst tier.
 func (j *joined) Store(ctx context.Context, layer int, runs []tier.Run, src tier.Memory) error {
 	s := j.at[layer]
 	return s.tier.Store(ctx, s.layer, runs, src)
+}
+
+// Common returns how many cells both have in common in all layers. The layers have left the device of all
+// trees together, so the tiers of two trees are for the same layers, in the same order.
+func (j *joined) Common(other tier.Tier) int {
+	o, ok := other.(*joined)
+	if !ok || len(j.tiers) == 0 || len(j.tiers) != len(o.tiers) {
+		return 0
+	}
+	cells := math.MaxInt
+	for i, t := range j.tiers {
+		cells = min(cells, commonCellsOf(t, o.tiers[i]))
+	}
+	return cells
 }
 
 // Usage returns the bytes that all tiers hold.

@@ -16,7 +16,8 @@ type transfers struct {
 	device *device
 	trees  []stepTree // the step's, also when it is closed
 	visits []visit
-	slots  int // those visited
+	slots  int   // those visited
+	common []int // by tree: cells whose rows are those of the tree that is in its slot before
 	walk   *walk
 }
 
@@ -38,6 +39,7 @@ func (s *Step) newTransfers(d *device) *transfers {
 		return nil
 	}
 	t.slots = min(len(d.slots), len(t.visits))
+	t.compare()
 	t.walk = newWalk(len(t.visits), t.slots, min(len(d.in), t.slots))
 	t.walk.broken, t.walk.inPlace = s.pool.hooks.broken, !d.copies
 	return t
@@ -74,6 +76,7 @@ type storage interface {
 // transfer is a visit with everything that its copies need.
 type transfer struct {
 	stepTree
+	kept   holding // of what the visit before has left in the slot, the rows that are this one's, too
 	layer  int     // of the model
 	from   storage // nil: the rows are used in place
 	number int     // the layer's there
@@ -92,6 +95,7 @@ func (t *transfers) transfer(i int) transfer {
 		out.from = out.regions[v.layer]
 	case t.device.copies:
 		out.from = out.rows[t.device.number]
+		out.kept = t.kept(v)
 	}
 	return out
 }
@@ -159,13 +163,18 @@ func (t *transfers) fetchAhead(ctx context.Context, slot int, free time.Time) er
 	return t.fill(ctx, v, v.all(), "fetch ahead", free)
 }
 
-// fill fetches rows into the slot of a visit unless it has them.
+// fill fetches rows into the slot of a visit unless it has them. Those that the tree before has in common
+// with this one stay where they are.
 func (t *transfers) fill(ctx context.Context, v transfer, want holding, what string, free time.Time) error {
 	if v.slot.holds.covers(want) {
 		return nil
 	}
+	first := 0
+	if v.kept.n > 0 && v.slot.holds.covers(v.kept) {
+		first = min(v.kept.n, want.n)
+	}
 	v.slot.holds = holding{}
-	if want.n > 0 {
+	if want.n > first {
 		if r := v.restoring.Load(); r != nil {
 			if err := r.await(ctx, v.layer); err != nil {
 				return err
@@ -173,14 +182,14 @@ func (t *transfers) fill(ctx context.Context, v transfer, want holding, what str
 			free = time.Now() // a link cannot have begun before
 		}
 		p := t.step.pool
-		bytes := p.config.layouts[v.layer].RowBytes() * int64(want.n)
+		bytes := p.config.layouts[v.layer].RowBytes() * int64(want.n-first)
 		began, done, err := t.device.link.Transfer(free, bytes, func() error {
 			if !t.device.copies {
 				return nil
 			}
 			p.hooks.copying()
 			v.slot.noteRows(v.shape, want.n)
-			return v.from.Fetch(ctx, v.number, tier.Run{N: want.n}, v.slot.views[v.shape])
+			return v.from.Fetch(ctx, v.number, tier.Run{Start: first, N: want.n - first}, v.slot.views[v.shape])
 		})
 		t.fetchSpan(what, v.layer, bytes, began, done) // one that was cut off took its time, too
 		if err != nil {

@@ -132,6 +132,13 @@ type Tier interface {
 	Close() error
 }
 
+// Sharer is a [Tier] that knows what its tree has in common with another one.
+type Sharer interface {
+	// Common returns how many cells, from the first on, have the same bytes in both trees, in all layers:
+	// in whole blocks that are sealed in both, as far as they have been compared. It looks at no row.
+	Common(other Tier) int
+}
+
 // Buffer is a piece of host memory with an owner that frees it.
 type Buffer interface {
 	Bytes() []byte

@@ -153,6 +153,22 @@ func holder(trees []*Tier, b int) (from *Tier, upper bool) {
 // hasAbove reports whether a block lies in the upper place.
 func (t *Tier) hasAbove(b int) bool { return b*tier.BlockCells < t.split }
 
+// Common returns how many cells of sealed blocks, from the first on, have the same digests in a tier of
+// the same stack.
+func (t *Tier) Common(other tier.Tier) int {
+	o, ok := other.(*Tier)
+	if !ok || o.stack != t.stack || !slices.Equal(o.layouts, t.layouts) {
+		return 0
+	}
+	t.stack.mu.Lock()
+	defer t.stack.mu.Unlock()
+	n := 0
+	for n < min(len(t.digests), len(o.digests), t.sealed, o.sealed) && t.digests[n] == o.digests[n] {
+		n++
+	}
+	return n * tier.BlockCells
+}
+
 // same reports whether two trees whose blocks before are the same have the same block.
 func (t *Tier) same(ctx context.Context, other *Tier, b int) bool {
 	mine, err := t.digest(ctx, b)

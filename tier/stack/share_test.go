@@ -320,3 +320,36 @@ func TestBothPlacesAreFetchedFromAtATime(t *testing.T) {
 		})
 	}
 }
+
+func TestCommonIsWhatSealedBlocksHaveInCommon(t *testing.T) {
+	m := &memory{left: plenty}
+	s := stack.New(host.NewExact, nil, -1)
+	tree := func(of *stack.Stack, rows *tiertest.Memory, sealed int) tier.Tier {
+		k := of.New([]tier.Layout{layout}, m.alloc)
+		put(t, k, rows)
+		seal(t, k, sealed)
+		return k
+	}
+	same, parted := numbered(1000, 1), numbered(1000, 1)
+	parted.SetRow(600, make([]byte, rowBytes))
+	a, b := tree(s, same, 768), tree(s, parted, 768)
+	c, open := tree(s, same, 256), tree(s, same, 0)
+	elsewhere := tree(stack.New(host.NewExact, nil, -1), same, 768)
+	check := func(name string, x, y tier.Tier, want int) {
+		t.Helper()
+		if got := [2]int{x.(tier.Sharer).Common(y), y.(tier.Sharer).Common(x)}; got != [2]int{want, want} {
+			t.Errorf("%s: %d cells in common, want %d", name, got, want)
+		}
+	}
+	check("parted in the third block", a, b, 512)
+	check("one is sealed less", a, c, 256)
+	check("one is not sealed", a, open, 0)
+	check("of another stack", a, elsewhere, 0)
+	seal(t, b, 256) // rows may be stored behind it again
+	check("sealed less than before", a, b, 256)
+	if err := c.Store(t.Context(), 0, []tier.Run{{Start: 3, N: 1}}, same); err != nil {
+		t.Fatal(err)
+	}
+	check("stored to", a, c, 0)
+	closeAll(t, a, b, c, open, elsewhere)
+}

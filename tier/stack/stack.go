@@ -125,6 +125,7 @@ type Tier struct {
 var (
 	_ tier.Tier    = (*Tier)(nil)
 	_ tier.Settler = (*Tier)(nil)
+	_ tier.Sharer  = (*Tier)(nil)
 )
 
 // Reserve makes room in the upper place as long as that has some, and then in the lower one. A tree
