@@ -1,5 +1,6 @@
 // Package conversation keeps the sequences of conversations when nothing is computed for them, in the
-// cache and in files, and finds by its tokens how much of a prompt is computed already. docs/conversations.md has the rules.
+// cache and in files, and finds by its tokens how much of a prompt is computed already.
+// docs/conversations.md has the rules.
 //
 // Its nouns:
 //
@@ -11,9 +12,9 @@
 //   - A Prompt is tokens that are to be computed behind what is there of them.
 //   - A Found says what was there, and where the prompt left it.
 //
-// A conversation goes through these files: find.go looks for the one that a prompt continues, store.go takes
-// it and puts it back, copy.go decides how a prompt goes on from its middle, writer.go writes it to files.go
-// beside the steps, and room.go gives up those that have been idle for longest. batch.go joins that with a
-// batch, and list.go says what there is. remember.go keeps the records of record.go in records.go, and remove.go
-// removes files.
+// A conversation goes through these files: find.go looks for the one that a prompt continues, store.go
+// takes it, copy.go decides how a prompt goes on from its middle, and put.go puts it back. writer.go writes
+// it to files.go beside the steps, and room.go gives up those that have been idle for longest. batch.go
+// joins that with a batch, and list.go says what there is. remember.go keeps the records of record.go in
+// records.go, and remove.go removes files.
 package conversation
