@@ -60,7 +60,7 @@ func keptIn(ctx context.Context, o measure.Options, s measure.Setting, family st
 	if err := k.open(); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, k.Service.Close()) }()
+	defer func() { err = errors.Join(err, k.Close()) }()
 	used, start := measure.ReadUsage(), time.Now()
 	o.Progress(fmt.Sprintf("kept: a prompt of %d tokens, %v", prompt, s))
 	text := (&streams{vocab: e.Vocab()}).tokens(prompt)
