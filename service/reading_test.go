@@ -40,6 +40,9 @@ func TestAWholeAnswerIsNotReadBeforeItsEnd(t *testing.T) {
 // What the goroutine that computes and the reader of events leave to the garbage collector for each token
 // is little: the text of a part is the reader's.
 func TestATokenLeavesLittleGarbage(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the race detector has pools forget what they keep")
+	}
 	s := servicetest.Open(t, ebb.Options{Context: 1024}, service.Options{})
 	objects := func(tokens int) float64 {
 		r := say("Say it.")
