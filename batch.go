@@ -207,7 +207,9 @@ func (b *Batch) Add(r Request) (*Generation, error) {
 func (b *Batch) Run(ctx context.Context) error { return b.batch.Run(ctx) }
 
 // Step takes one step, as Run does, and reports whether there was anything to do. Generations whose own
-// contexts were cancelled end before it, in a call that takes none.
+// contexts were cancelled end before it, in a call that takes none. It returns an error only if ctx is
+// cancelled. Each generation is then as before, or, where a step had failed and they take it one by one, a
+// step further; and some may wait for room. Another call goes on from there.
 func (b *Batch) Step(ctx context.Context) (bool, error) { return b.batch.Step(ctx) }
 
 // Remove ends a generation and frees what it took in the cache. Its Err is then

@@ -138,8 +138,13 @@ func (b *Batch[S, W]) Run(ctx context.Context) error {
 func (b *Batch[S, W]) Stats() BatchStats { return b.stats }
 
 // Step takes the searches one step further: all texts that grow, and prompts as far as there is time.
-// It reports whether there were any searches. It returns an error only if ctx is cancelled, and
-// everything is then as before. Searches whose own contexts were cancelled end in a call without a step.
+// It reports whether there were any searches. Searches whose own contexts were cancelled end in a call
+// without a step.
+//
+// It returns an error only if ctx is cancelled. A search then has the tokens that it had. But where a step
+// has failed and the searches take it one by one, those that came before the end of ctx are a step further
+// than the others; and some may wait for room now that did not. Another call goes on from there, and no text
+// is another one for it.
 func (b *Batch[S, W]) Step(ctx context.Context) (running bool, err error) {
 	b.endCancelled()
 	some := b.someEnded()

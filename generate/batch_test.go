@@ -157,6 +157,46 @@ func TestWhatFailsForOneDoesNotEndTheOthers(t *testing.T) {
 	}
 }
 
+// The context may end while searches take a step one by one, because it has failed for all together. Those that
+// have taken it keep it, and all go on as if nothing had happened.
+func TestAContextThatEndsWhileSearchesGoAloneChangesNoText(t *testing.T) {
+	m := &model{vocab: 20}
+	c := generate.Config{MaxNewTokens: 6}
+	jobs := []job{{[]int32{1, 2}, c}, {[]int32{3, 4}, c}, {[]int32{5, 6}, generate.Config{MaxNewTokens: 6, Beams: 2}}, {[]int32{7, 8}, c}}
+	ctx, cancel := context.WithCancel(t.Context())
+	alone := 0
+	batch := generate.NewBatch(func(ctx context.Context, works []work, rows [][][]float32) ([][][]float32, error) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if len(works) > 2 {
+			return nil, errors.New("the device has failed")
+		}
+		if alone++; alone == 2*len(jobs)+3 { // in the third step
+			cancel()
+			return nil, ctx.Err()
+		}
+		return m.forward(ctx, works, rows)
+	}, options{})
+	tasks := add(t, batch, m, jobs)
+	if err := batch.Run(ctx); !errors.Is(err, context.Canceled) {
+		t.Fatalf("error %v, want that of the context", err)
+	}
+	for i, want := range []int{3, 3, 2, 2} {
+		if got := len(tasks[i].Results()[0].Tokens); got != want || tasks[i].Err() != nil {
+			t.Errorf("search %d has %d tokens, error %v; want %d", i, got, tasks[i].Err(), want)
+		}
+	}
+	if err := batch.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for i, j := range jobs {
+		if diff := cmp.Diff(tasks[i].Results(), texts(t, &model{vocab: 20}, j.prompt, j.config)); diff != "" || tasks[i].Err() != nil {
+			t.Errorf("job %d: error %v (-got +want):\n%s", i, tasks[i].Err(), diff)
+		}
+	}
+}
+
 func TestWhatDoesNotFitTogetherGoesAlone(t *testing.T) {
 	m := &model{vocab: 20}
 	jobs := []job{{[]int32{1, 2}, generate.Config{MaxNewTokens: 10}}, {[]int32{3, 4}, generate.Config{MaxNewTokens: 10, Beams: 3}}}
