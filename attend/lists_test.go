@@ -344,7 +344,7 @@ func behind(t *testing.T, rng *rand.Rand, typ ggml.Type, dim, group, prefix, sha
 // Rows that list the same cells of a tile are computed together, by groups or by columns: a prompt behind a
 // fork, and beams that have a beginning in common, have the bits of rows alone.
 func TestRowsThatListTheSameCellsHaveTheBitsOfRowsAlone(t *testing.T) {
-	eachISA(t, func(t *testing.T, set isa.ISA) {
+	eachKernel(t, func(t *testing.T, set isa.ISA) {
 		for _, typ := range kernelTypes {
 			for n, c := range []struct{ dim, group, prefix, shared, first, sequences, tokens int }{
 				{64, 3, 70, 200, 0, 1, 40},
@@ -358,6 +358,9 @@ func TestRowsThatListTheSameCellsHaveTheBitsOfRowsAlone(t *testing.T) {
 				}
 				rng := seeded(int(typ), n, 31)
 				p := behind(t, rng, typ, c.dim, c.group, c.prefix, c.shared, c.first, c.sequences, c.tokens)
+				if set == isa.AMX && (!p.takesTiles() || p.keyDim > 64) { // whose rows alone have tiles of fewer cells
+					continue
+				}
 				p.prepare()
 				out, lse := p.run(t, set, 1+n%3)
 				for row := range p.rows {
