@@ -52,9 +52,12 @@ func (h *Handler) list(w http.ResponseWriter, _ *http.Request) error {
 	return nil
 }
 
-// model answers GET /v1/models/{id}.
+// model answers GET /v1/models/{id}. Without an id it is the list.
 func (h *Handler) model(w http.ResponseWriter, r *http.Request) error {
 	id := r.PathValue("id")
+	if id == "" {
+		return h.list(w, r)
+	}
 	var known []string
 	for _, m := range h.models.List() {
 		if m.Name == id {

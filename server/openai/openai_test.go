@@ -266,6 +266,7 @@ func TestRoutesBesideTheAnswersHaveTheirShapes(t *testing.T) {
 	}{
 		{"GET", "/v1/models", "", 200, `{"object":"list","data":[{"id":"tiny","object":"model","created":0,"owned_by":"ebb","max_model_len":512,"context_length":512,` +
 			`"meta":{"n_ctx":512,"n_ctx_train":512,"n_vocab":264,"architecture":"llama","tools":true}}],"models":[]}`},
+		{"GET", "/v1/models/", "", 200, `{"object":"list"`},
 		{"GET", "/v1/models/tiny", "", 200, `"max_model_len":512`},
 		{"GET", "/v1/models/o/r", "", 404, `"code":"model_not_found"`},
 		{"DELETE", "/v1/models/tiny", "", 501, "does not offer deleting models"},
