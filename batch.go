@@ -89,6 +89,16 @@ type BatchOptions struct {
 	// After an error of Park the sequence is as it was. nil, or an error: the rows are given up, and the
 	// tokens are computed again.
 	Park func(ctx context.Context, seq *kv.Seq) (restore func(context.Context) (*kv.Seq, error), err error)
+	// Coming returns a channel that is closed when there may be more room, because Full or Park have begun to
+	// make some beside the steps, for example by writing rows to a disk. Meanwhile steps are taken with the
+	// requests that fit, and no other one is parked; if none fits, the batch waits for the channel. nil, or a
+	// nil channel: what they make is there when they return.
+	Coming func() <-chan struct{}
+	// Lost takes over the sequence of a request whose step has failed with err, if its rows are lost, as those
+	// of a sequence are whose file is damaged. It returns another one in its place, with the first of its tokens
+	// or none; the request goes on with that, and the other tokens are computed again. Otherwise it returns
+	// false, and the request ends. It is asked for requests whose texts grow. nil: all end.
+	Lost func(ctx context.Context, seq *kv.Seq, err error) (instead *kv.Seq, lost bool, failed error)
 }
 
 // Claim is what a request needs room for: [generate.Claim].
@@ -111,7 +121,7 @@ func (e *Engine) NewBatch(o BatchOptions) *Batch {
 	options := generate.BatchOptions[*kv.Seq]{
 		StepTime: max(cmp.Or(o.StepTime, DefaultStepTime), 0), StepTokens: e.runner.StepTokens(), Pass: e.runner.PassTokens,
 		PromptRows: max(1, maxPromptLogits/4/e.Config().Vocab),
-		Short:      shortage, Fits: e.fits, Full: o.Full, Park: o.park,
+		Short:      shortage, Fits: e.fits, Full: o.Full, Park: o.park, Coming: o.Coming, Lost: o.Lost,
 	}
 	if e.runner.Pool().Stats().RecurrentLayers > 0 {
 		options.Pending = (*kv.Seq).PendingLen

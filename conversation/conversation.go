@@ -23,13 +23,15 @@ type Conversation struct {
 	// replaced says that another conversation goes on where this one's last answer began.
 	replaced bool
 	pinned   bool
-	unwanted bool   // it is given up when it is put back
-	written  int    // tokens that files have
-	cuts     int    // times that it has lost tokens: what is written of it from before does not count
-	queued   int    // tokens, of a busy one, that files have or will have soon
-	away     int    // tokens that a busy one had when its sequence was parked in files; 0: it is here
-	waits    bool   // of a busy one: its request waits for room
-	used     uint64 // by the store's count of uses
+	unwanted bool     // it is given up when it is put back
+	written  int      // tokens that files have
+	cuts     int      // times that it has lost tokens: what is written of it from before does not count
+	queued   int      // tokens, of a busy one, that files have or will have soon
+	away     int      // tokens that a busy one had when its sequence was parked in files; 0: it is here
+	pending  int      // tokens, of an idle one, that are to be computed again, so that files never have them
+	parking  *parking // of a busy one whose sequence is being parked; nil: it is not
+	waits    bool     // of a busy one: its request waits for room
+	used     uint64   // by the store's count of uses
 	at       time.Time
 }
 

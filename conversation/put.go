@@ -39,26 +39,30 @@ func (s *Store) put(c *Conversation, lost error) error {
 	if Damaged(lost) {
 		s.stats.Damaged++
 	}
-	c.tokens = c.seq.Tokens()
+	var back error
+	if c.parking != nil {
+		back = s.takeBack(c.parking)
+	}
+	c.tokens, c.pending = c.seq.Tokens(), c.seq.PendingLen()
 	if c.unwanted {
 		defer s.removeFiles(c, c.tokens)
 	}
 	if lost != nil || !usable(c.seq) { // and so are those that share its rows
-		return errors.Join(s.drop(c), s.dropLost())
+		return errors.Join(back, s.drop(c), s.dropLost())
 	}
 	if c.unwanted || len(c.tokens) == 0 {
-		return s.drop(c)
+		return errors.Join(back, s.drop(c))
 	}
 	s.use(c)
-	if c.seq.PendingLen() == 0 {
+	if c.pending == 0 {
 		if err := c.seq.SnapshotAt(c.seq.Len()); err != nil {
-			return errors.Join(err, s.drop(c))
+			return errors.Join(err, back, s.drop(c))
 		}
 	}
 	if s.files != nil {
 		s.later(job{of: c})
 	}
-	return s.dropBeginnings(c)
+	return errors.Join(back, s.dropBeginnings(c))
 }
 
 // Damaged reports whether an error says that what files had of a sequence is damaged. Its tokens are not

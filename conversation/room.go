@@ -14,11 +14,8 @@ import (
 // waits for that. MakeRoom reports whether there was one. Several goroutines may call it.
 func (s *Store) MakeRoom(ctx context.Context, full error) (made bool, err error) {
 	if !s.writer.lock.TryLock() {
-		ready := func(c *Conversation) bool { return !c.pinned && len(c.tokens) <= c.written }
-		for c := s.leastUseful(full, ready); c != nil; c = s.leastUseful(full, ready) {
-			if given, err := s.giveUp(c); given {
-				return true, err
-			}
+		if made, err := s.giveUpWritten(full); made {
+			return true, err
 		}
 		s.writer.lock.Lock()
 	}
@@ -40,6 +37,47 @@ func (s *Store) MakeRoom(ctx context.Context, full error) (made bool, err error)
 	}
 }
 
+// giveUpWritten gives up the least useful conversation of those that files have, and nobody has pinned.
+func (s *Store) giveUpWritten(full error) (made bool, err error) {
+	ready := func(c *Conversation) bool { return !c.pinned && c.unwritten() <= 0 }
+	for c := s.leastUseful(full, ready); c != nil; c = s.leastUseful(full, ready) {
+		if given, err := s.giveUp(c); given {
+			return true, err
+		}
+	}
+	return false, nil
+}
+
+// askForRoom is MakeRoom for the goroutine that takes the steps, which does not wait for the disk: if no
+// conversation can be given up that files have, the least useful one is written beside the steps and given up
+// then, and coming says when.
+func (s *Store) askForRoom(ctx context.Context, full error) (made bool, err error) {
+	if s.files == nil {
+		return s.MakeRoom(ctx, full)
+	}
+	if made, err := s.giveUpWritten(full); made || s.coming() != nil {
+		return made, err
+	}
+	c := s.leastUseful(full, func(*Conversation) bool { return true })
+	if c == nil {
+		return false, nil
+	}
+	if s.written(c) { // it is pinned, and there is no other one
+		return s.giveUp(c)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.soon(job{of: c, givesUp: true})
+	return false, nil
+}
+
+// written reports whether files have all of an idle conversation that they may.
+func (s *Store) written(c *Conversation) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return c.unwritten() <= 0
+}
+
 // giveUp closes a conversation, unless a prompt has taken it meanwhile.
 func (s *Store) giveUp(c *Conversation) (given bool, err error) {
 	s.mu.Lock()
@@ -51,7 +89,7 @@ func (s *Store) giveUp(c *Conversation) (given bool, err error) {
 		return true, nil
 	}
 	s.stats.GivenUp++
-	if len(c.tokens) > c.written {
+	if c.unwritten() > 0 {
 		s.stats.Lost++
 	}
 	return true, s.drop(c)

@@ -30,8 +30,9 @@ type Options struct {
 	// Notify receives a line when something cannot be written or read. It may be called from several
 	// goroutines, and must not use the store. nil: nobody hears of it.
 	Notify func(string)
-	// Copied is called when a beginning was copied, for which [Found.Soon] may say now that it is there. It is
-	// called from several goroutines, and must not use the store. nil: nobody hears of it.
+	// Copied is called when a beginning was copied, or room was made beside the steps, for which [Found.Soon]
+	// may say now that it is there. It is called from several goroutines, and must not use the store. nil:
+	// nobody hears of it.
 	Copied func()
 }
 
@@ -121,14 +122,34 @@ func (s *Store) Take(ctx context.Context, p Prompt) (*Conversation, Found, error
 		if !errors.Is(err, kv.ErrFull) {
 			return c, found, err
 		}
-		made, failed := s.MakeRoom(ctx, err)
+		made, failed := s.askForRoom(ctx, err)
 		if failed != nil {
 			return nil, found, failed
 		}
-		if !made && s.waitForRoom(&found) {
+		if !made && (s.waitForComing(&found) || s.waitForRoom(&found)) {
 			return nil, found, nil
 		}
 		files = files && made
+	}
+}
+
+// waitForComing has a prompt wait for room that is on its way, if there is some.
+func (s *Store) waitForComing(found *Found) bool {
+	coming := s.coming()
+	if coming == nil {
+		return false
+	}
+	found.Waits, found.Full, found.soon = true, true, func() bool { return isClosed(coming) }
+	return true
+}
+
+// isClosed reports whether a channel is closed.
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -294,7 +315,7 @@ func (s *Store) Stats() Stats {
 		if !c.busy {
 			stats.Idle++
 		}
-		if s.files != nil && !c.busy && len(c.tokens) > c.written {
+		if s.files != nil && !c.busy && c.unwritten() > 0 {
 			stats.Waiting++
 		}
 	}
@@ -319,11 +340,7 @@ func (s *Store) Close() error {
 		errs = append(errs, s.drop(s.all[0]))
 	}
 	if s.files != nil {
-		for _, j := range s.writer.jobs { // those of conversations that are gone
-			if j.fork != nil {
-				errs = append(errs, j.fork.Close())
-			}
-		}
+		errs = append(errs, s.dropJobs(func(job) bool { return true })) // those of conversations that are gone
 		errs = append(errs, s.files.blocks.Close())
 	}
 	return errors.Join(errs...)

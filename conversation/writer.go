@@ -19,6 +19,11 @@ type job struct {
 	fork    *kv.Seq  // what is to be written of a busy one; nil: all that the conversation has then
 	cuts    int      // those of the conversation when it was forked
 	removes *removal // nil: it is to be written
+
+	// For those that wait for room:
+	parks   *parking      // the sequence that is to be parked; nil: none
+	givesUp bool          // the conversation is given up when it is written
+	done    chan struct{} // closed when that is so, or will not be; nil: nobody waits
 }
 
 // writer is the goroutine that writes, and what it is to write.
@@ -27,6 +32,8 @@ type writer struct {
 	jobs []job
 	wake chan struct{} // has an element when there are some
 	said string        // what went wrong last
+
+	frees chan struct{} // done, of the job that is under way; nil: that makes no room
 
 	done chan struct{} // closed when the goroutine has ended
 }
@@ -55,10 +62,19 @@ func (s *Store) writeNext(ctx context.Context) (more bool, err error) {
 	if !ok {
 		return false, nil
 	}
-	if j.removes != nil {
+	defer s.endJob(j)
+	switch {
+	case j.removes != nil:
 		return true, s.remove(j.removes)
+	case j.parks != nil:
+		return true, s.writeParked(ctx, j.parks)
 	}
-	return true, s.write(ctx, j)
+	err = s.write(ctx, j)
+	if j.givesUp && ctx.Err() == nil {
+		_, failed := s.giveUp(j.of)
+		err = errors.Join(err, failed)
+	}
+	return true, err
 }
 
 // nextJob takes the next job.
@@ -69,12 +85,57 @@ func (s *Store) nextJob() (j job, ok bool) {
 		return j, false
 	}
 	j, s.writer.jobs = s.writer.jobs[0], s.writer.jobs[1:]
+	s.writer.frees = j.done
 	return j, true
+}
+
+// endJob tells those that wait for a job that it has ended.
+func (s *Store) endJob(j job) {
+	if j.done == nil {
+		return
+	}
+	s.mu.Lock()
+	s.writer.frees = nil
+	s.mu.Unlock()
+	close(j.done)
+	s.options.Copied()
+}
+
+// coming returns a channel that is closed when there may be more room, because something is being written
+// for that; nil: nothing is.
+func (s *Store) coming() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.writer.frees != nil {
+		return s.writer.frees
+	}
+	for _, j := range s.writer.jobs {
+		if j.done != nil {
+			return j.done
+		}
+	}
+	return nil
+}
+
+// soon has a job done for which somebody waits: before all others. mu is held.
+func (s *Store) soon(j job) {
+	j.done = make(chan struct{})
+	n := 0
+	for n < len(s.writer.jobs) && s.writer.jobs[n].done != nil {
+		n++
+	}
+	s.writer.jobs = slices.Insert(s.writer.jobs, n, j)
+	s.wake()
 }
 
 // later has a conversation written. mu is held.
 func (s *Store) later(j job) {
 	s.writer.jobs = append(s.writer.jobs, j)
+	s.wake()
+}
+
+// wake has the goroutine look for jobs.
+func (s *Store) wake() {
 	select {
 	case s.writer.wake <- struct{}{}:
 	default:
@@ -86,7 +147,7 @@ func (s *Store) write(ctx context.Context, j job) (err error) {
 	c := j.of
 	s.mu.Lock()
 	fork, cuts, written := j.fork, j.cuts, c.written
-	if fork == nil && !c.busy && slices.Contains(s.all, c) && len(c.tokens) > written {
+	if fork == nil && !c.busy && slices.Contains(s.all, c) && c.unwritten() > 0 {
 		cuts = c.cuts
 		fork, err = c.seq.Fork()
 	}
@@ -103,9 +164,15 @@ func (s *Store) write(ctx context.Context, j job) (err error) {
 	defer s.mu.Unlock()
 	if err == nil && c.cuts == cuts {
 		c.written = max(c.written, tokens)
+		if !c.busy && j.fork == nil { // states that could not be read may have made more tokens pending
+			c.pending = len(c.tokens) - tokens
+		}
 	}
 	return err
 }
+
+// unwritten returns how many tokens of an idle conversation files do not have, and may.
+func (c *Conversation) unwritten() int { return len(c.tokens) - c.pending - c.written }
 
 // report says that something could not be written, unless the same was said before.
 func (s *Store) report(err error) {
@@ -131,6 +198,11 @@ func (s *Store) Keep(c *Conversation, now bool) error {
 	if s.files == nil {
 		return nil
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c.parking != nil || c.away > 0 {
+		return nil
+	}
 	n := c.seq.Len() - c.seq.PendingLen()
 	if n == c.queued || !now && n < c.queued+keepEvery {
 		return nil
@@ -139,8 +211,6 @@ func (s *Store) Keep(c *Conversation, now bool) error {
 	if err != nil {
 		return err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	c.queued = n
 	s.later(job{of: c, fork: fork, cuts: c.cuts})
 	return nil
@@ -170,11 +240,29 @@ func (s *Store) Flush(ctx context.Context) error {
 
 // forget drops the jobs of a conversation. mu is held.
 func (s *Store) forget(c *Conversation) (errs error) {
+	return s.dropJobs(func(j job) bool { return j.of == c })
+}
+
+// dropJobs drops some jobs. mu is held.
+func (s *Store) dropJobs(which func(job) bool) (errs error) {
 	s.writer.jobs = slices.DeleteFunc(s.writer.jobs, func(j job) bool {
-		if j.of == c && j.fork != nil {
+		if !which(j) {
+			return false
+		}
+		if j.fork != nil {
 			errs = errors.Join(errs, j.fork.Close())
 		}
-		return j.of == c
+		if j.parks != nil {
+			errs = errors.Join(errs, j.parks.fork.Close())
+			if j.parks.of == nil && !j.parks.back {
+				errs = errors.Join(errs, j.parks.seq.Close())
+			}
+		}
+		if j.done != nil {
+			close(j.done)
+			s.options.Copied()
+		}
+		return true
 	})
 	return errs
 }

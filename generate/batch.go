@@ -43,12 +43,21 @@ type BatchOptions[S any] struct {
 	// again. After an error the sequence is as it was. nil, or an error: the sequence is truncated to
 	// nothing, and its tokens are computed again.
 	Park func(ctx context.Context, seq S) (restore func(context.Context) (S, error), err error)
+	// Coming returns a channel that is closed when there may be more room, because Full or Park have begun to
+	// make some that is not there yet: others go on meanwhile, and nothing else is parked. nil, or a nil channel:
+	// nothing is on its way.
+	Coming func() <-chan struct{}
+	// Lost takes over a sequence whose rows cannot be read, if that is what the error of a step says, and
+	// returns another one in its place, with the first of its tokens or none. The others are computed again.
+	// Without it, or if it reports false, the request ends. It is asked for requests whose texts grow.
+	Lost func(ctx context.Context, seq S, err error) (instead S, lost bool, failed error)
 }
 
 // BatchStats count what a batch has done for want of room.
 type BatchStats struct {
 	SetAside int // requests that had to wait with their sequences
 	Parked   int // requests whose rows were given away
+	Lost     int // times that the rows of a request could not be read, and were computed again
 	Ended    int // requests that have left the batch
 	Again    int // tokens that those have computed again
 }
@@ -64,11 +73,13 @@ type Batch[S Sequence[S], W Work[S]] struct {
 	tasks   []*Task[S] // those that have not ended, in the order in which they came
 	stats   BatchStats
 
-	freed    bool // since a request was set aside another one has ended
-	asked    bool // the owner has no more room since then
-	tries    int  // steps since then
-	patience int  // steps after which a request that waits is tried all the same
-	once     int  // tokens of prompts that the last step had time for
+	coming   <-chan struct{} // is closed when there may be room for those that were set aside
+	came     bool            // since a request was set aside there is room that was on its way
+	freed    bool            // since a request was set aside another one has ended
+	asked    bool            // the owner has no more room since then
+	tries    int             // steps since then
+	patience int             // steps after which a request that waits is tried all the same
+	once     int             // tokens of prompts that the last step had time for
 
 	// Scratch of a step.
 	running []*Task[S]
@@ -158,6 +169,7 @@ func (b *Batch[S, W]) Step(ctx context.Context) (running bool, err error) {
 	if b.tries++; b.tries >= b.patience {
 		b.freed, b.asked, b.tries, b.patience = true, false, 0, min(2*b.patience, mostRetrySteps)
 	}
+	b.look()
 	for asked := 0; ; asked++ {
 		if err := b.admit(ctx); err != nil {
 			return true, err
@@ -207,8 +219,7 @@ func (b *Batch[S, W]) try(ctx context.Context, tokens int) error {
 // eachAlone takes the step of each search alone, without guesses: what fails for one must not end the others.
 func (b *Batch[S, W]) eachAlone(ctx context.Context, err error) error {
 	if len(b.running) == 1 {
-		b.running[0].fail(err)
-		return nil
+		return b.lose(ctx, b.running[0], err)
 	}
 	stuck := true
 	for i, t := range b.running {
@@ -219,7 +230,9 @@ func (b *Batch[S, W]) eachAlone(ctx context.Context, err error) error {
 		case alone != nil && b.short(alone) != nil:
 			continue // it waits in the next step
 		case alone != nil:
-			t.fail(alone)
+			if err := b.lose(ctx, t, alone); err != nil {
+				return err
+			}
 		}
 		stuck = false
 	}

@@ -78,7 +78,7 @@ func (b *Batch[S, W]) admit(ctx context.Context) error {
 		}
 		returns := t.place == aside
 		if others {
-			if returns && !b.freed {
+			if returns && !b.freed && (!b.came || t.restore != nil) {
 				return nil
 			}
 			if fits, err := b.fits(ctx, t); !fits {
@@ -134,7 +134,9 @@ func (b *Batch[S, W]) fits(ctx context.Context, t *Task[S]) (bool, error) {
 		if ctx.Err() != nil {
 			return false, ctx.Err()
 		}
-		b.asked = !made || err != nil
+		if b.asked = !made || err != nil; b.asked {
+			b.coming = b.roomComing()
+		}
 		if made && b.options.Fits(b.claim(t)) {
 			return true, nil
 		}
@@ -157,26 +159,69 @@ func (b *Batch[S, W]) bring(ctx context.Context, t *Task[S], others bool) error 
 		}
 		short := b.short(err)
 		if short != nil && others {
-			t.place, b.freed = aside, false
+			t.place, b.freed, b.came, b.coming = aside, false, false, b.roomComing()
 			return nil
 		}
 		made, hook := false, error(nil)
 		if short != nil {
-			made, hook = b.makeRoom(ctx, short, err, asked)
+			if made, hook = b.makeRoom(ctx, short, err, asked); !made {
+				made = b.await(ctx, t)
+			}
 		}
 		if ctx.Err() != nil {
 			t.place = aside
 			return ctx.Err()
 		}
-		if !made {
+		if !made || t.cancelled() {
 			t.fail(errors.Join(err, hook))
 			return nil
 		}
 	}
 }
 
+// roomComing returns a channel that is closed when there may be more room; nil: nothing is on its way.
+func (b *Batch[S, W]) roomComing() <-chan struct{} {
+	if b.options.Coming == nil {
+		return nil
+	}
+	return b.options.Coming()
+}
+
+// look lets those come back that were set aside, if the room has come that was on its way. Those that were
+// parked for that do not: they would take it.
+func (b *Batch[S, W]) look() {
+	if b.coming == nil {
+		return
+	}
+	select {
+	case <-b.coming:
+		b.coming, b.came, b.asked = nil, true, false
+	default:
+	}
+}
+
+// await waits until there may be more room, or a search is cancelled that cannot go on without. It reports
+// false if nothing is on its way.
+func (b *Batch[S, W]) await(ctx context.Context, t *Task[S]) bool {
+	coming := b.roomComing()
+	if coming == nil {
+		return false
+	}
+	var cancelled <-chan struct{}
+	if t.ctx != nil {
+		cancelled = t.ctx.Done()
+	}
+	select {
+	case <-coming:
+		b.asked = false
+	case <-cancelled:
+	case <-ctx.Done():
+	}
+	return true
+}
+
 // makeRoom makes room for a step, or for a sequence that comes back: its owner does, or one that waits gives
-// its rows away. It reports whether it did.
+// its rows away. It reports whether there is more room now.
 func (b *Batch[S, W]) makeRoom(ctx context.Context, short *Shortage[S], why error, asked int) (made bool, err error) {
 	if b.options.Full != nil && asked < mostRooms {
 		if made, err = b.options.Full(ctx, b.claim(nil), why); made && err == nil {
@@ -185,6 +230,9 @@ func (b *Batch[S, W]) makeRoom(ctx context.Context, short *Shortage[S], why erro
 		if ctx.Err() != nil {
 			return false, ctx.Err()
 		}
+	}
+	if b.roomComing() != nil {
+		return false, err
 	}
 	holder := b.leastUrgent(func(t *Task[S]) bool { return t.place != active && t.holds() && b.concerned(t, short) })
 	if holder == nil {
@@ -202,11 +250,12 @@ func (b *Batch[S, W]) makeRoom(ctx context.Context, short *Shortage[S], why erro
 		return true, nil
 	}
 	holder.measure()
-	return true, nil
+	return b.roomComing() == nil, nil
 }
 
 // relieve does something about a step for which there was no room, so that another one can be tried: there is
-// more room, or one request less in it. A request for which there is nothing to be done ends.
+// more room, or one request less in it. If there is one, it waits for room that is on its way, and otherwise a
+// request for which there is nothing to be done ends.
 func (b *Batch[S, W]) relieve(ctx context.Context, short *Shortage[S], why error, asked int) error {
 	made, err := b.makeRoom(ctx, short, why, asked)
 	if made || ctx.Err() != nil {
@@ -220,16 +269,18 @@ func (b *Batch[S, W]) relieve(ctx context.Context, short *Shortage[S], why error
 		}
 		return false
 	})
-	switch {
-	case last == nil: // the shortage is of sequences that no request has
-		b.running[0].fail(errors.Join(why, err))
-	case concerned == 1:
-		last.fail(errors.Join(why, err))
-	default:
-		last.place, b.freed = aside, false
+	if concerned > 1 {
+		last.place, b.freed, b.came, b.coming = aside, false, false, b.roomComing()
 		b.stats.SetAside++
+		return nil
 	}
-	return nil
+	if last == nil { // the shortage is of sequences that no request has
+		last = b.running[0]
+	}
+	if !b.await(ctx, last) || last.cancelled() {
+		last.fail(errors.Join(why, err))
+	}
+	return ctx.Err()
 }
 
 // concerned reports whether a search has some of what is short.

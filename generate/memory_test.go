@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"testing"
 
@@ -21,6 +22,25 @@ type limited struct {
 	steps  int
 	idle   []*sequence // those of others than the batch
 	parked int         // sequences in files
+	going  []*leaving  // those that are being written
+}
+
+// leaving is a sequence that is parked beside the steps: its memory is free when done is closed.
+type leaving struct {
+	seq  *sequence
+	done chan struct{}
+}
+
+// leave frees the memory of those that have been written.
+func (m *limited) leave() {
+	m.going = slices.DeleteFunc(m.going, func(l *leaving) bool {
+		select {
+		case <-l.done:
+			return l.seq.Close() == nil
+		default:
+			return false
+		}
+	})
 }
 
 // held returns how many tokens the memory has.
@@ -30,6 +50,7 @@ func (m *limited) held() int {
 		n     int
 		begin uint64 // hash of the tokens
 	}
+	m.leave()
 	places := map[place]bool{}
 	for _, s := range m.open {
 		hash := uint64(1)
@@ -108,6 +129,16 @@ func (m *limited) options(t *rapid.T) options {
 	case "guesses":
 		o.Fits = func([]generate.Claim[*sequence]) bool { return rapid.Bool().Draw(t, "fits") }
 	}
+	late := rapid.Bool().Draw(t, "parks beside the steps")
+	if late {
+		o.Coming = func() <-chan struct{} {
+			m.leave()
+			if len(m.going) == 0 {
+				return nil
+			}
+			return m.going[0].done
+		}
+	}
 	if rapid.Bool().Draw(t, "parks") {
 		o.Park = func(_ context.Context, s *sequence) (func(context.Context) (*sequence, error), error) {
 			if rapid.IntRange(0, 3).Draw(t, "fails") == 0 {
@@ -115,14 +146,32 @@ func (m *limited) options(t *rapid.T) options {
 			}
 			ids := slices.Clone(s.ids)
 			m.parked++
+			leave := s.Close
+			if late {
+				l, after := &leaving{s, make(chan struct{})}, rapid.IntRange(0, 30).Draw(t, "after")
+				m.going = append(m.going, l)
+				go func() {
+					for range after {
+						runtime.Gosched()
+					}
+					close(l.done)
+				}()
+				leave = func() error { return nil }
+			}
 			return func(context.Context) (*sequence, error) {
+				m.leave()
+				if i := slices.IndexFunc(m.going, func(l *leaving) bool { return l.seq == s }); i >= 0 { // it goes on before
+					m.going = slices.Delete(m.going, i, i+1)
+					m.parked--
+					return s, nil
+				}
 				kept := ids[:rapid.IntRange(0, len(ids)).Draw(t, "kept")]
 				if m.held()+len(kept) > m.room {
 					return nil, errFull
 				}
 				m.parked--
 				return m.seq(kept...), nil
-			}, s.Close()
+			}, leave()
 		}
 	}
 	return o
@@ -232,7 +281,7 @@ func checkKept(t *rapid.T, r request, of *task) {
 }
 
 // texts are those of a job that is alone, and the tokens of its prompt if they are asked for.
-func (m *limited) texts(t *rapid.T, j job, echo bool) ([]generate.Text, []generate.Token, error) {
+func (m *limited) texts(t rapid.TB, j job, echo bool) ([]generate.Text, []generate.Token, error) {
 	b := generate.NewBatch(m.forward, options{})
 	task, err := b.Add(request{Seq: m.seq(), Prompt: j.prompt, Config: j.config, PromptLogProbs: echo})
 	if err != nil {
@@ -294,6 +343,152 @@ func TestARequestThatWaitsCanBeCancelled(t *testing.T) {
 		}
 		if err := errors.Join(err, b.Run(t.Context()), first.Err(), b.Close()); err != nil || len(m.open) > 0 {
 			t.Errorf("%v: %v, and %d sequences are open", phase, err, len(m.open))
+		}
+	}
+}
+
+// While a sequence is parked beside the steps, others go on, and none of them is parked, too. A request that
+// cannot go on without that room waits for it, until its context is cancelled.
+func TestOthersGoOnWhileASequenceIsParked(t *testing.T) {
+	for _, cancels := range []bool{false, true} {
+		m := &limited{model: &model{vocab: 20}, room: 1000}
+		const block = 10
+		forward := func(ctx context.Context, works []work, rows [][][]float32) ([][][]float32, error) {
+			m.leave()
+			used := 0
+			for _, s := range m.open {
+				n := len(s.ids)
+				for _, w := range works {
+					if w.Seq == s {
+						n += len(w.Tokens)
+					}
+				}
+				used += (n + block - 1) / block
+			}
+			if used > 3 {
+				return nil, errFull
+			}
+			return m.forward(ctx, works, rows)
+		}
+		parks := 0
+		written := make(chan struct{})
+		b := generate.NewBatch(forward, options{
+			Short: func(error) *generate.Shortage[*sequence] { return &generate.Shortage[*sequence]{} },
+			Park: func(_ context.Context, s *sequence) (func(context.Context) (*sequence, error), error) {
+				parks++
+				m.going = append(m.going, &leaving{s, written})
+				return func(context.Context) (*sequence, error) { return m.seq(), nil }, nil
+			},
+			Coming: func() <-chan struct{} {
+				if m.leave(); len(m.going) == 0 {
+					return nil
+				}
+				return written
+			},
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		short, err := b.Add(request{Seq: m.seq(), Keep: true, Prompt: []int32{1, 2}, Config: generate.Config{MaxNewTokens: 7}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var long []*task
+		for i, c := range []context.Context{ctx, nil} {
+			task, err := b.Add(request{Context: c, Seq: m.seq(), Prompt: slices.Repeat([]int32{int32(3 + i)}, 8), Config: generate.Config{MaxNewTokens: 8}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			long = append(long, task)
+		}
+		step := func() {
+			if _, err := b.Step(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for !short.Done() {
+			step()
+		}
+		if got := [...]generate.Phase{long[0].Phase(), long[1].Phase()}; got != [...]generate.Phase{generate.SetAside, generate.Parked} || parks != 1 || short.Err() != nil {
+			t.Errorf("phases %v, %d were parked, and the other one ended with %v; want one to be set aside, and one parked", got, parks, short.Err())
+		}
+		if cancels { // the kept sequence leaves no room
+			go cancel()
+			step()
+			step()
+			if err := long[0].Err(); !errors.Is(err, context.Canceled) {
+				t.Errorf("a cancelled request waits for room: %v", err)
+			}
+		}
+		go close(written)
+		if err := errors.Join(b.Run(t.Context()), short.Seq().Close(), long[1].Err()); err != nil || parks != 1 || len(m.open) > 0 {
+			t.Errorf("%v; %d were parked, and %d sequences are open", err, parks, len(m.open))
+		}
+		if err := long[0].Err(); (err != nil) != cancels {
+			t.Error(err)
+		}
+		cancel()
+	}
+}
+
+// A request whose rows are lost while its texts grow goes on, token for token.
+func TestRowsThatAreLostAreComputedAgain(t *testing.T) {
+	broken := errors.New("a damaged file")
+	for name, config := range map[string]generate.Config{
+		"a text": {MaxNewTokens: 20}, "texts": {MaxNewTokens: 20, Texts: 3, Sample: true, Seed: 3}, "beams": {MaxNewTokens: 20, Beams: 4, Texts: 4},
+	} {
+		for _, keep := range []bool{false, true} {
+			m := &limited{model: &model{vocab: 20}, room: 1000}
+			bad := map[*int]bool{} // trees
+			forward := func(ctx context.Context, works []work, rows [][][]float32) ([][][]float32, error) {
+				for _, w := range works {
+					if bad[w.Seq.root] {
+						return nil, broken
+					}
+				}
+				return m.forward(ctx, works, rows)
+			}
+			b := generate.NewBatch(forward, options{Lost: func(_ context.Context, s *sequence, err error) (*sequence, bool, error) {
+				if !errors.Is(err, broken) {
+					return nil, false, nil
+				}
+				return m.seq(s.ids[:1]...), true, s.Close()
+			}})
+			jobs := []job{{[]int32{1, 2, 3}, config}, {[]int32{7, 8}, generate.Config{MaxNewTokens: 30}}}
+			var tasks []*task
+			for _, j := range jobs {
+				task, err := b.Add(request{Seq: m.seq(), Prompt: j.prompt, Config: j.config, Keep: keep})
+				if err != nil {
+					t.Fatal(err)
+				}
+				tasks = append(tasks, task)
+			}
+			for i := range 12 {
+				if i > 3 && i%4 == 0 {
+					bad[m.open[0].root] = true // of the first job: it has come first
+				}
+				if _, err := b.Step(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := b.Run(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			for i, j := range jobs {
+				want, _, err := (&limited{model: &model{vocab: 20}, room: 1000}).texts(nil, j, false)
+				if err := errors.Join(err, tasks[i].Err()); err != nil {
+					t.Errorf("%s: job %d: %v", name, i, err)
+				}
+				if diff := cmp.Diff(tasks[i].Results(), want); diff != "" {
+					t.Errorf("%s: job %d (-got +want):\n%s", name, i, diff)
+				}
+				if seq := tasks[i].Seq(); seq != nil {
+					if err := seq.Close(); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+			if s := b.Stats(); s.Lost == 0 || s.Again == 0 || len(m.open) > 0 {
+				t.Errorf("%s: %+v, and %d sequences are open", name, s, len(m.open))
+			}
 		}
 	}
 }

@@ -68,10 +68,7 @@ func (t *Task[S]) holds() bool {
 // are computed again.
 func (t *Task[S]) park(ctx context.Context, park func(context.Context, S) (func(context.Context) (S, error), error)) error {
 	var errs []error
-	forks, seq := t.seqs[1:], t.seqs[0]
-	if t.leaves && !t.behind {
-		forks, seq = t.seqs, t.own
-	}
+	forks, seq := t.parts()
 	for _, fork := range forks {
 		errs = append(errs, fork.Close())
 	}
@@ -97,6 +94,44 @@ func (t *Task[S]) park(ctx context.Context, park func(context.Context, S) (func(
 		}
 	}
 	return errors.Join(append(errs, seq.Truncate(0))...)
+}
+
+// parts returns the sequence from which all others of a search can be made again, and those.
+func (t *Task[S]) parts() (forks []S, seq S) {
+	if t.leaves && !t.behind {
+		return t.seqs, t.own
+	}
+	return t.seqs[1:], t.seqs[0]
+}
+
+// lose has a search go on whose step has failed because rows cannot be read: with another sequence, and what
+// that does not have is computed again. For other errors the search ends.
+func (b *Batch[S, W]) lose(ctx context.Context, t *Task[S], why error) error {
+	if b.options.Lost == nil || !t.begun || t.cancelled() {
+		t.fail(why)
+		return nil
+	}
+	forks, seq := t.parts()
+	high := seq.Len()
+	seq, lost, failed := b.options.Lost(ctx, seq, why)
+	if failed != nil || !lost {
+		t.fail(errors.Join(why, failed))
+		return ctx.Err()
+	}
+	b.stats.Lost++
+	var errs []error
+	for _, fork := range forks {
+		errs = append(errs, fork.Close())
+	}
+	t.high = max(t.high, high)
+	t.seqs, t.behind, t.done = append(t.seqs[:0], seq), true, 0
+	if n := t.plant(); seq.Len() > n {
+		errs = append(errs, seq.Truncate(n))
+	}
+	if err := errors.Join(append(errs, t.bring(seq))...); err != nil {
+		t.fail(err)
+	}
+	return nil
 }
 
 // bring takes a sequence that was parked.

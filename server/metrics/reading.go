@@ -139,7 +139,7 @@ var gauges = []gauge{
 	}),
 	one(counterKind, "ebb_layers_demoted_total", "Layers whose K/V have left the device for want of memory.", func(r Reading) int { return r.Engine.Cache.Demotions }),
 	one(gaugeKind, "ebb_snapshots", "Snapshots of the states of recurrent layers.", func(r Reading) int { return r.Engine.Cache.Snapshots }),
-	some(counterKind, "ebb_recomputed_tokens_total", "Tokens that were computed again, by why: state is that of recurrent layers, or rows behind windows, that were not kept.", "reason", func(r Reading) []value {
-		return []value{of(r.Engine.Cache.RecomputedTokens, "state")}
+	some(counterKind, "ebb_recomputed_tokens_total", "Tokens that were computed again, by why: state is that of recurrent layers, or rows behind windows, that were not kept; given_up is rows of answers that had to wait, and could not be written, or read again.", "reason", func(r Reading) []value {
+		return []value{of(r.Engine.Cache.RecomputedTokens, "state"), of(r.Service.Batch.Again, "given_up")}
 	}),
 }
