@@ -35,17 +35,17 @@ type Models struct {
 	stay    stay   // of loaded
 	users   int    // of loaded: requests that may begin answers, and answers that have not ended
 	loading bool
-	waiting []*turn       // first come first
+	waiting []*waiter     // first come first
 	failed  map[int]fault // of sources that could not be loaded a short time ago
 	closed  bool
 }
 
 var _ service.Models = (*Models)(nil)
 
-// turn is a request that waits for a model.
-type turn struct {
+// waiter is a request that waits for a model.
+type waiter struct {
 	index int        // of its source
-	come  chan error // has one element when the turn has come; nil: the request is one of users
+	come  chan error // has one element when its turn has come; nil: the request is one of users
 }
 
 // fault is why a model could not be loaded, and until when it is not tried again.
@@ -135,7 +135,7 @@ func (m *Models) find(name string) (int, error) {
 
 // use waits until a source is loaded, and uses it.
 func (m *Models) use(ctx context.Context, index int) (service.Answerer, func(), error) {
-	t := &turn{index, make(chan error, 1)}
+	t := &waiter{index, make(chan error, 1)}
 	m.mu.Lock()
 	err := m.refusal(index)
 	if err == nil {
@@ -245,7 +245,7 @@ func (m *Models) advance() {
 
 // answer tells all who wait for a source that their turn has come. The lock is held.
 func (m *Models) answer(index int, err error) {
-	m.waiting = slices.DeleteFunc(m.waiting, func(t *turn) bool {
+	m.waiting = slices.DeleteFunc(m.waiting, func(t *waiter) bool {
 		if t.index != index {
 			return false
 		}
