@@ -31,7 +31,7 @@ type modelMeta struct {
 
 func modelOf(m service.Model) modelBody {
 	return modelBody{
-		ID: m.Name, Object: "model", Created: m.Created.Unix(), OwnedBy: "ebb", MaxModelLen: m.Context, ContextLength: m.Context,
+		ID: m.Name, Object: "model", Created: max(0, m.Created.Unix()), OwnedBy: "ebb", MaxModelLen: m.Context, ContextLength: m.Context,
 		Meta: modelMeta{m.Context, m.Trained, m.Vocabulary, m.Architecture, m.Parameters, m.Bytes, m.Tools},
 	}
 }
