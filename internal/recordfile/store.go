@@ -200,7 +200,7 @@ func entryOf(element *list.Element) *entry {
 // write writes a file that only its owner reads, whole or not at all.
 func (s *Store) write(name string, data []byte) (err error) {
 	f, err := os.CreateTemp(s.options.Dir, unfinished+"*") // with the mode 0600
-	if errors.Is(err, fs.ErrNotExist) { // somebody has removed the folder
+	if errors.Is(err, fs.ErrNotExist) {                    // somebody has removed the folder
 		if err = os.MkdirAll(s.options.Dir, 0o700); err == nil {
 			f, err = os.CreateTemp(s.options.Dir, unfinished+"*")
 		}
