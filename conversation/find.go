@@ -78,6 +78,11 @@ func (s *Store) left(p Prompt, most share) Left {
 			}
 		}
 	}
+	if p.Name != "" && s.files != nil && (of == nil || of.name != p.Name) {
+		if left, ok := s.leftFiles(p); ok {
+			return left
+		}
+	}
 	if of == nil {
 		return Left{}
 	}

@@ -125,6 +125,15 @@ func TestConversationsAreKnownAfterARestart(t *testing.T) {
 		t.Error(err)
 	}
 
+	// A prompt that begins with another number has left the conversation of its name, also since the restart.
+	c, found, err := p.Take(t.Context(), conversation.Prompt{Tokens: slices.Concat(long[:130], numbers(3, 9)), Salt: "the secret\x00more", Name: "agent"})
+	if want := (conversation.Left{Conversation: agent, Token: 130, Of: 580}); err != nil || found.Left != want {
+		t.Errorf("a prompt has left %+v, %v; want %+v", found.Left, err, want)
+	}
+	if err := errors.Join(c.Seq().Truncate(0), p.Put(t.Context(), c, nil)); err != nil {
+		t.Fatal(err)
+	}
+
 	// A title leaves the conversation, an edit of its last turn is the same one, and the next turn, too.
 	title := computed(t, p.engine, p.Store, conversation.Prompt{Tokens: slices.Concat(long[:300], numbers(90, 20)), Salt: "the secret\x00more"})
 	if title == agent {

@@ -117,6 +117,26 @@ func (s *Store) commonWith(r *record, blocks int, prompt []int32) int {
 	return n + common(s.files.blocks.Block(r.trail, blocks), prompt[n:])
 }
 
+// leftFiles says where a prompt leaves the conversation of its name that was used last, if one is in files.
+func (s *Store) leftFiles(p Prompt) (left Left, ok bool) {
+	root := s.files.root(p.Salt).Key()
+	var last *record
+	for _, r := range s.records.list() {
+		if r.name == p.Name && r.trail.Root == root && (last == nil || r.used.After(last.used)) {
+			last = r
+		}
+	}
+	if last == nil {
+		return Left{}, false
+	}
+	tokens := s.files.blocks.Tokens(last.trail)
+	n := common(tokens, p.Tokens)
+	if n == len(tokens) && n < last.trail.Len() { // files do not say what comes behind
+		return Left{}, false
+	}
+	return Left{last.id, n, last.trail.Len()}, true
+}
+
 // owned returns the record of an ID, if it is that of a conversation of an owner; nil: there is none.
 func (s *Store) owned(owner, id string) *record {
 	if s.files == nil {
