@@ -101,7 +101,7 @@ var policy = map[string][]string{
 	"server/wire":    {"service"},
 
 	"server/openai":    {".", "chat", "generate", "generation", "sample", "server/wire", "service", "tokenizer"},
-	"server/anthropic": {".", "chat", "generate", "server/wire", "service"},
+	"server/anthropic": {".", "chat", "generate", "server/wire", "service", "tokenizer"},
 	"server/responses": {".", "chat", "generate", "internal/recordfile", "server/openai", "server/wire", "service"},
 
 	"server/page": {},
@@ -109,7 +109,7 @@ var policy = map[string][]string{
 	"cmd/ebb": {"*"},
 
 	// These are in the module bench, which the others cannot import.
-	"bench":           {".", "attend", "bench/families", "bench/llamacpp", "bench/roof", "generate", "ggml", "isa", "internal/measure", "kv", "product", "sample", "tokenizer", "trace"},
+	"bench":           {".", "attend", "bench/families", "bench/llamacpp", "bench/roof", "chat", "generate", "ggml", "isa", "internal/measure", "kv", "product", "sample", "server", "service", "tokenizer", "trace"},
 	"bench/cmd/bench": {"attend", "bench", "bench/families", "bench/plot", "gguf", "internal/measure", "isa"},
 	"bench/gpucheck":  {"bench", "ggml", "internal/measure", "kv"},
 
