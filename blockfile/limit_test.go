@@ -51,7 +51,9 @@ func TestTheLimitHoldsUnderRandomWrites(t *testing.T) {
 					t.Fatal(err)
 				}
 			case 3:
-				s.Touch(m.root(), tokens)
+				if err := s.Find(m.root(), tokens).Close(); err != nil {
+					t.Fatal(err)
+				}
 			case 4:
 				if len(open) < 3 {
 					open = append(open, s.Find(m.root(), tokens))
@@ -126,7 +128,9 @@ func TestManyGoroutinesUseAStore(t *testing.T) {
 						t.Error(err)
 					}
 				}
-				s.Touch(m.root(), tokens)
+				if err := s.Find(m.root(), tokens).Close(); err != nil {
+					t.Error(err)
+				}
 				if got := s.Stats(); got.Bytes > limit {
 					t.Errorf("%d bytes; want at most %d", got.Bytes, limit)
 				}

@@ -33,8 +33,8 @@ type Options struct {
 	Held func() ([]Held, error)
 }
 
-// Store is a folder of block files. Its methods may be called from many goroutines. Find, Kept, HasStates,
-// Begin and Stats do not wait for the disk, so that whoever takes steps may call them; the others do.
+// Store is a folder of block files. Its methods may be called from many goroutines. Find, Begin and
+// Stats do not wait for the disk, so that whoever takes steps may call them; the others do.
 type Store struct {
 	dir    string
 	limit  int64

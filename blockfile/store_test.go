@@ -126,25 +126,6 @@ func TestABlockThatIsReadOutlivesTheLongerOne(t *testing.T) {
 	s.check(t)
 }
 
-// Whoever saves rows learns which are there before it reads any.
-func TestKeptAndHasStates(t *testing.T) {
-	m, tokens := hybrid(), text(1, 1000)
-	s := openStore(t, t.TempDir(), Options{})
-	mustSave(t, s, m, tokens[:600], 512)
-	for _, tt := range []struct {
-		tokens, kept int
-		states       bool
-	}{{0, 0, false}, {100, 1, false}, {512, 2, true}, {600, 3, true}, {601, 2, false}, {1000, 2, false}} {
-		kept, states := s.Kept(m.root(), tokens[:tt.tokens]), s.HasStates(m.root(), tokens[:tt.tokens])
-		if kept != tt.kept || states != tt.states {
-			t.Errorf("%d tokens: %d blocks are kept, states %t; want %d, %t", tt.tokens, kept, states, tt.kept, tt.states)
-		}
-	}
-	if s.Kept(dense().root(), tokens) != 0 || s.HasStates(dense().root(), tokens) {
-		t.Error("another root has something")
-	}
-}
-
 // Those with another salt, or of another model, find nothing, and share nothing.
 func TestOtherRootsFindNothing(t *testing.T) {
 	m, tokens := hybrid(), text(1, 600)
@@ -218,7 +199,9 @@ func TestTheLeastRecentlyUsedEndGoesFirst(t *testing.T) {
 		t.Fatal(err)
 	}
 	s = openStore(t, dir, Options{})
-	s.Touch(m.root(), a) // the next process learns of it
+	if err := s.Find(m.root(), a).Close(); err != nil { // the next process learns of it
+		t.Fatal(err)
+	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
