@@ -74,14 +74,21 @@ func (d *Draft) Missing() (missing []int) {
 	return missing
 }
 
-// Rows writes a layer of a block, as kv's Pool.Save gives it: the rows of 256 tokens, zeros behind the last
-// one. When all layers have come, in any order, the block is on the disk before Rows returns. A block that
-// is not missing is not written. An error, which may wrap ErrFull, concerns that block alone.
+// Rows writes a layer of a block, as kv's Pool.Save gives it: the rows of 256 tokens, of which those behind the
+// conversation's last one are not written. When all layers have come, in any order, the block is on the disk
+// before Rows returns. A block that is not missing is not written. An error, which may wrap ErrFull, concerns that block alone.
 func (d *Draft) Rows(layer, block int, rows []byte) error {
 	if block < 0 || block >= d.Blocks() {
 		return fmt.Errorf("blockfile: block %d: the conversation has %d", block, d.Blocks())
 	}
-	return d.write(part{rowsKind, block}, layer, rows)
+	if layer < 0 || layer >= len(d.root.rows) {
+		return fmt.Errorf("blockfile: layer %d: the conversation has %d that have rows", layer, len(d.root.rows))
+	}
+	l := d.root.rows[layer]
+	if want := rowsBytes(l, BlockTokens); int64(len(rows)) != want {
+		return fmt.Errorf("blockfile: %d bytes for layer %d of block %d: want %d", len(rows), layer, block, want)
+	}
+	return d.write(part{rowsKind, block}, layer, pieces(l, rows, len(blockOf(d.tokens, block)))...)
 }
 
 // State writes the state of a recurrent layer after some tokens, as Rows writes rows.
@@ -111,8 +118,8 @@ func (d *Draft) findState(p part) {
 	d.pinned = append(d.pinned, e)
 }
 
-// write writes a section of a file, and commits the file if it was the last one.
-func (d *Draft) write(p part, number int, b []byte) error {
+// write writes a section of a file, which is some pieces, and commits the file if it was the last one.
+func (d *Draft) write(p part, number int, pieces ...[]byte) error {
 	if err, done := d.done[p]; done {
 		return err
 	}
@@ -125,7 +132,7 @@ func (d *Draft) write(p part, number int, b []byte) error {
 		}
 		d.files[p] = w
 	}
-	err := w.write(number, b)
+	err := w.write(number, pieces)
 	if err == nil && w.left > 0 {
 		return nil
 	}
@@ -161,19 +168,22 @@ func (d *Draft) before(p part) *entry {
 
 // header returns the header of a file.
 func (d *Draft) header(p part) *header {
-	block, sizes := p.number, d.root.rows
+	block := p.number
 	h := &header{kind: p.kind}
 	if p.kind == statesKind {
-		block, sizes = (p.number-1)/BlockTokens, d.root.states
+		block = (p.number - 1) / BlockTokens
 		h.tokens = d.tokens[block*BlockTokens : p.number]
+		for _, size := range d.root.states {
+			h.sections = append(h.sections, section{size: size})
+		}
 	} else {
 		h.tokens = blockOf(d.tokens, block)
 		h.windowFrom = min(max(0, d.windowFrom-block*BlockTokens), len(h.tokens))
+		for _, l := range d.root.rows {
+			h.sections = append(h.sections, section{size: rowsBytes(l, len(h.tokens))})
+		}
 	}
 	h.parent, h.start = d.keys[block], block*BlockTokens
-	for _, size := range sizes {
-		h.sections = append(h.sections, section{size: size})
-	}
 	return h
 }
 

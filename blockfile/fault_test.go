@@ -96,7 +96,7 @@ func (f faultyFile) Close() error { return errors.Join(f.file.Close(), f.of.fail
 func TestEveryFailedCallLosesNoMoreThanItsBlock(t *testing.T) {
 	m := hybrid()
 	kept, fresh := text(1, 600), text(2, 1000)
-	const room = 12 // of 14 files: some are evicted
+	const room = 10 // of 14 files: some are evicted
 	for _, fault := range []error{syscall.ENOSPC, syscall.EIO} {
 		for i := 0; ; i++ {
 			f := &faults{err: fault, succeed: i, forever: errors.Is(fault, syscall.ENOSPC)}
@@ -146,13 +146,15 @@ func failAt(t *testing.T, m model, kept, fresh []int32, limit int64, f *faults) 
 	n, read := find(t, s, m, fresh)
 	damaged := s.Stats().Damaged
 	_, bytes := files(t, dir)
-	used := s.Stats().Bytes
+	used, evicted := s.Stats().Bytes, s.Stats().Evicted
 	reached := f.calls > f.succeed
 	*f = faults{succeed: 1 << 30, calls: f.calls}
 	name := fmt.Sprintf("call %d fails", f.calls)
 	switch {
 	case bytes > limit || used > limit:
 		t.Errorf("%s: %d bytes, %d booked; want at most %d", name, bytes, used, limit)
+	case !reached && evicted == 0:
+		t.Errorf("%s: nothing was evicted", name)
 	case errors.Is(saved, errOther) || errors.Is(read, errOther):
 		t.Errorf("%s: %v, %v", name, saved, read)
 	case reached && saved == nil && read == nil && n != 1000:

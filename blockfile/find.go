@@ -3,6 +3,8 @@ package blockfile
 import (
 	"slices"
 	"time"
+
+	"github.com/seed4d217819/ebb/tier"
 )
 
 // Match is the longest beginning of some tokens that a store has. It reads rows and states as kv's
@@ -15,6 +17,7 @@ type Match struct {
 	Tokens int
 
 	store      *Store
+	rows       []tier.Layout // the root's
 	windowFrom int
 	blocks     []*entry // with the rows of Tokens tokens
 	states     []*entry // ascending
@@ -43,7 +46,7 @@ func (s *Store) Find(root Root, tokens []int32) *Match {
 
 // longest returns the longest beginning of some tokens that is there. Its files are not pinned yet.
 func (s *Store) longest(root Root, keys []Key, tokens []int32) *Match {
-	m := &Match{store: s}
+	m := &Match{store: s, rows: root.rows}
 	if s.closed {
 		return m
 	}

@@ -42,7 +42,7 @@ func (s *Store) readFolder() error {
 		})
 	}
 	wait.Wait()
-	unread := 0
+	unread, older := 0, 0
 	for _, f := range all {
 		switch {
 		case passing(f.err):
@@ -55,6 +55,11 @@ func (s *Store) readFolder() error {
 				return fmt.Errorf("removing a damaged file: %w", err)
 			}
 			s.stats.Damaged++
+		case errors.Is(f.err, errOlder):
+			if err := s.system.remove(s.path(f.name)); err != nil {
+				return fmt.Errorf("removing a file of an older version: %w", err)
+			}
+			older++
 		default:
 			if unread++; unread == 1 {
 				s.notify(fmt.Sprintf("%s cannot be read, and stays: %v", s.path(f.name), f.err))
@@ -67,6 +72,9 @@ func (s *Store) readFolder() error {
 	}
 	if n := s.stats.Damaged; n > 0 {
 		s.notify(fmt.Sprintf("%s: %d damaged files were removed; their tokens will be computed again", s.dir, n))
+	}
+	if older > 0 {
+		s.notify(fmt.Sprintf("%s: %d files of an older version of ebb were removed; their tokens will be computed again", s.dir, older))
 	}
 	for _, e := range inOrder(all) {
 		s.add(e, nil)

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/seed4d217819/ebb/tier"
 )
 
 // impossible returns headers that no file has, by what is wrong with them. Their checksums are right.
@@ -98,12 +100,13 @@ func FuzzOpen(f *testing.F) {
 		if got := s.Stats(); (got.Blocks+got.States == 1) != (damage == nil) {
 			t.Errorf("%+v; reading the file: %v", got, damage)
 		}
-		root, sizes := Root{key: h.parent}, []int64(nil)
+		root := Root{key: h.parent}
 		for _, one := range h.sections {
-			sizes = append(sizes, one.size)
-		}
-		if root.rows = sizes; h.kind == statesKind {
-			root.rows, root.states = nil, sizes
+			if h.kind == statesKind {
+				root.states = append(root.states, one.size)
+			} else { // rows of other sizes are not found
+				root.rows = append(root.rows, tier.Layout{Heads: 1, KeyBytes: one.size / int64(len(h.tokens))})
+			}
 		}
 		m := s.Find(root, h.tokens)
 		if m.Tokens > len(h.tokens) {
@@ -113,7 +116,7 @@ func FuzzOpen(f *testing.F) {
 			if h.kind == statesKind && m.Tokens > 0 {
 				_, _ = m.State(t.Context(), 0, i, buffer(int(h.sections[i].size))) // damaged states are an error
 			} else if m.Tokens > 0 {
-				_, _ = m.Read(t.Context(), i, 0, 1, buffer(int(h.sections[i].size)))
+				_, _ = m.Read(t.Context(), i, 0, 1, buffer(int(rowsBytes(root.rows[i], BlockTokens))))
 			}
 		}
 		if err := m.Close(); err != nil {

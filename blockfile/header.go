@@ -14,7 +14,7 @@ import (
 
 const (
 	magic   = "\x89EBBBF\r\n" // like PNG's: a transfer as text damages it
-	version = 1
+	version = 2
 
 	page        = 4096    // sections begin at multiples of this, and files end there
 	fixedBytes  = 68      // of a header, before the tokens
@@ -29,7 +29,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 type kind uint32
 
 const (
-	rowsKind   kind = iota // the rows of a block, a section for each layer
+	rowsKind   kind = iota // the rows of a block's tokens, a section for each layer
 	statesKind             // the states after a number of tokens, a section for each recurrent layer
 )
 
@@ -118,10 +118,11 @@ func (h *header) encode() []byte {
 	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
 }
 
-// What is found wrong with a file. One that is damaged is removed, and one of a later version of this
-// program stays.
+// What is found wrong with a file. One that is damaged is removed, one of an earlier version of this program,
+// too, and one of a later version stays.
 var (
 	errDamaged = errors.New("it is damaged")
+	errOlder   = errors.New("an older version of ebb has made it")
 	errNewer   = errors.New("a newer version of ebb has made it")
 )
 
@@ -140,6 +141,8 @@ func decode(r io.ReaderAt, size int64) (*header, error) {
 	switch {
 	case made > version && errors.Is(err, errDamaged):
 		return nil, errNewer
+	case made > 0 && made < version && errors.Is(err, errDamaged):
+		return nil, errOlder
 	case made != version && err == nil:
 		return nil, fmt.Errorf("%w: the version in its header is not what was written", errDamaged)
 	}

@@ -33,8 +33,8 @@ func (k Key) next(tokens []int32) Key {
 // Root says what rows and states belong to. Conversations with different roots share nothing.
 type Root struct {
 	key    Key
-	rows   []int64 // bytes of a block, by layer
-	states []int64 // bytes of a state, by recurrent layer
+	rows   []tier.Layout // by layer
+	states []int64       // bytes of a state, by recurrent layer
 	window int
 }
 
@@ -49,13 +49,12 @@ func NewRoot(h session.Header, window int, salt []byte) Root {
 	for _, text := range []string{h.Architecture, h.Weights, h.RoPE, h.TypeK, h.TypeV, string(salt)} {
 		b = appendText(b, text)
 	}
-	r := Root{states: slices.Clone(h.States), window: window}
+	r := Root{rows: slices.Clone(h.Layers), states: slices.Clone(h.States), window: window}
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(h.Layers)))
 	for _, l := range h.Layers {
 		for _, n := range []int64{int64(l.Heads), l.KeyBytes, l.ValueBytes} {
 			b = binary.LittleEndian.AppendUint64(b, uint64(n))
 		}
-		r.rows = append(r.rows, l.RowBytes()*BlockTokens)
 	}
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(h.States)))
 	for _, n := range h.States {
@@ -76,11 +75,13 @@ func (r Root) Key() Key { return r.key }
 // has reports whether a file may be one of the root's with some block, or with states after tokens of it:
 // its digest says which tokens it has, and not where they are, nor how large its sections are.
 func (r Root) has(e *entry, block int) bool {
-	sizes := r.rows
-	if e.kind == statesKind {
-		sizes = r.states
+	if e.start != block*BlockTokens {
+		return false
 	}
-	return e.start == block*BlockTokens && slices.EqualFunc(e.sections, sizes, func(s section, size int64) bool { return s.size == size })
+	if e.kind == statesKind {
+		return slices.EqualFunc(e.sections, r.states, func(s section, size int64) bool { return s.size == size })
+	}
+	return slices.EqualFunc(e.sections, r.rows, func(s section, l tier.Layout) bool { return s.size == rowsBytes(l, len(e.tokens)) })
 }
 
 // chain returns the root's key, and behind it the keys of the tokens up to the end of each whole block.

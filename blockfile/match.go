@@ -33,10 +33,11 @@ func (m *Match) States() (computed int, snapshots []int) {
 // read, wraps ErrDamaged and names the file, which is removed: nobody finds it again. Where the process has
 // too many open files, the error is that, and the file stays.
 func (m *Match) Read(ctx context.Context, layer, first, blocks int, buffer []byte) ([]byte, error) {
-	if first < 0 || blocks < 1 || first+blocks > len(m.blocks) || layer < 0 || layer >= len(m.blocks[first].sections) {
+	if first < 0 || blocks < 1 || first+blocks > len(m.blocks) || layer < 0 || layer >= len(m.rows) {
 		return nil, fmt.Errorf("blockfile: blocks [%d,%d) of layer %d: the match has %d", first, first+blocks, layer, len(m.blocks))
 	}
-	size := int(m.blocks[first].sections[layer].size)
+	l := m.rows[layer]
+	size := int(rowsBytes(l, BlockTokens))
 	if want := blocks*size + 2*directio.Sector; len(buffer) < want {
 		return nil, fmt.Errorf("blockfile: a buffer of %d bytes for %d blocks of layer %d: want %d", len(buffer), blocks, layer, want)
 	}
@@ -48,9 +49,11 @@ func (m *Match) Read(ctx context.Context, layer, first, blocks int, buffer []byt
 		if err != nil {
 			return nil, err
 		}
+		block := buffer[i*size:][:size]
 		if at != i*size {
-			copy(buffer[i*size:], rows)
+			copy(block, rows)
 		}
+		spread(l, block, len(e.tokens))
 	}
 	return buffer[:blocks*size], nil
 }

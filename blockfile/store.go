@@ -68,10 +68,10 @@ type Stats struct {
 }
 
 // Open opens a folder, and creates it if need be. It reads the headers of all files, removes what killed
-// processes have left, damaged files, and the least useful ones if they are more than the options allow.
-// Files that are not the store's are left alone. If another process has the folder open, the error wraps
-// ErrLocked; on systems other than Unix nothing keeps two processes from one folder. The caller closes the
-// store.
+// processes have left, damaged files, those of older versions of the format, and the least useful ones if they
+// are more than the options allow. Files that are not the store's are left alone. If another process has the
+// folder open, the error wraps ErrLocked; on systems other than Unix nothing keeps two processes from one
+// folder. The caller closes the store.
 func Open(dir string, o Options) (*Store, error) { return open(dir, o, operatingSystem()) }
 
 func open(dir string, o Options, from system) (_ *Store, err error) {

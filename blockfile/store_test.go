@@ -1,7 +1,10 @@
 package blockfile
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 	"slices"
@@ -9,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/seed4d217819/ebb/tier"
 )
 
 func TestWhatWasWrittenIsFoundAndReadAlsoByTheNextProcess(t *testing.T) {
@@ -60,27 +65,61 @@ func TestAPromptIsFoundUpToWhereItLeavesAnother(t *testing.T) {
 func TestWhatIsThereIsNotWrittenAgain(t *testing.T) {
 	m := dense()
 	s := openStore(t, t.TempDir(), Options{})
-	block := m.Layers[0].RowBytes()*BlockTokens + m.Layers[1].RowBytes()*BlockTokens
+	row := m.Layers[0].RowBytes() + m.Layers[1].RowBytes()
 	first, other := text(1, 2000), text(2, 2000)
 	for _, tt := range []struct {
 		tokens              []int32
-		written, kept, here int // blocks: written and not written by this save; in the folder after it
+		written, kept, here int // tokens whose rows this save wrote; blocks that it did not write, and in the folder after it
 	}{
-		{first[:600], 3, 0, 3},
+		{first[:600], 600, 0, 3},
 		{first[:600], 0, 3, 3},
-		{first[:500], 0, 2, 3}, // cut off: its last block is the beginning of one that is there
-		{first[:700], 1, 2, 3}, // grows: the longer block takes the shorter one's place
-		{first[:800], 2, 2, 4},
-		{slices.Concat(first[:512], other[:200]), 1, 2, 5},
-		{slices.Concat(first[:300], other[:200]), 1, 1, 6},
+		{first[:500], 0, 2, 3},   // cut off: its last block is the beginning of one that is there
+		{first[:700], 188, 2, 3}, // grows: the longer block takes the shorter one's place
+		{first[:800], 288, 2, 4},
+		{slices.Concat(first[:512], other[:200]), 200, 2, 5},
+		{slices.Concat(first[:300], other[:200]), 244, 1, 6},
 	} {
 		before := s.Stats()
 		mustSave(t, s, m, tt.tokens)
 		now := s.Stats()
-		if w, k := (now.Written-before.Written)/block, now.Kept-before.Kept; int(w) != tt.written || k != tt.kept || now.Blocks != tt.here {
-			t.Errorf("%d tokens: wrote %d blocks, %d were kept, %d are there; want %d, %d, %d", len(tt.tokens), w, k, now.Blocks, tt.written, tt.kept, tt.here)
+		if w, k := (now.Written-before.Written)/row, now.Kept-before.Kept; int(w) != tt.written || k != tt.kept || now.Blocks != tt.here {
+			t.Errorf("%d tokens: wrote %d tokens, %d blocks were kept, %d are there; want %d, %d, %d", len(tt.tokens), w, k, now.Blocks, tt.written, tt.kept, tt.here)
 		}
 		mustFind(t, s, m, tt.tokens, len(tt.tokens))
+		s.check(t)
+	}
+}
+
+// A short conversation has a small file: no larger than its rows, but for a page for each layer and the header.
+func TestAFileIsAsLargeAsItsRows(t *testing.T) {
+	m := dense()
+	m.Layers = append(m.Layers, tier.Layout{Heads: 3, KeyBytes: 100, ValueBytes: 50}, tier.Layout{Heads: 2, KeyBytes: 70})
+	row := int64(0)
+	for _, l := range m.Layers {
+		row += l.RowBytes()
+	}
+	for _, n := range []int{1, 45, 100, 255, 256} {
+		dir, tokens := t.TempDir(), text(n, n)
+		s := openStore(t, dir, Options{})
+		mustSave(t, s, m, tokens)
+		if _, bytes := files(t, dir); bytes > row*int64(n)+int64(len(m.Layers)+1)*page || s.Stats().Bytes > bytes+2*page {
+			t.Errorf("%d tokens: files of %d bytes, and %d count; want about %d", n, bytes, s.Stats().Bytes, row*int64(n))
+		}
+		mustFind(t, s, m, tokens, n)
+		match := s.Find(m.root(), tokens)
+		for l, layout := range m.Layers { // zeros lie behind the rows, as kv's Pool.Save gives them
+			dirty := buffer(int(rowsBytes(layout, BlockTokens)))
+			for i := range dirty {
+				dirty[i] = 0xff
+			}
+			got, err := match.Read(t.Context(), l, 0, 1, dirty)
+			if err != nil || !bytes.Equal(got, m.rows(l, 0, tokens, 0)) {
+				t.Errorf("%d tokens, layer %d: %v; want the block that was saved", n, l, err)
+			}
+		}
+		if err := match.Close(); err != nil {
+			t.Error(err)
+		}
 		s.check(t)
 	}
 }
@@ -328,7 +367,7 @@ func TestAFolderHasOneProcess(t *testing.T) {
 func TestOpenLeavesFilesOfOthersAlone(t *testing.T) {
 	m, dir := dense(), t.TempDir()
 	s := openStore(t, dir, Options{})
-	mustSave(t, s, m, text(1, 600))
+	mustSave(t, s, m, text(1, 768))
 	names, _ := files(t, dir)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
@@ -338,7 +377,11 @@ func TestOpenLeavesFilesOfOthersAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	newer := slices.Clone(whole)
-	newer[8], newer[12] = 2, 7 // of a kind that this version does not know
+	newer[8], newer[12] = version+1, 7 // of a kind that this version does not know
+	older := slices.Clone(whole)
+	older[8] = version - 1
+	end := headerBytes(BlockTokens, len(m.Layers)) - 4
+	binary.LittleEndian.PutUint32(older[end:], crc32.Checksum(older[:end], castagnoli))
 	hex := strings.Repeat("0123456789abcdef", 4)
 	stay := map[string][]byte{
 		"notes.txt": nil, "notes.part": nil, hex + ".txt": nil, hex[1:] + ".rows": nil, hex + "-257.rows": nil,
@@ -347,6 +390,7 @@ func TestOpenLeavesFilesOfOthersAlone(t *testing.T) {
 	gone := map[string][]byte{
 		hex + "-12.rows": nil, hex + ".states": []byte("text"), names[0] + ".7" + partSuffix: whole,
 		"fedcba98" + hex[8:] + ".rows": whole, // the name of other tokens
+		"01" + hex[:62] + ".rows":      older,
 	}
 	for _, files := range []map[string][]byte{stay, gone} {
 		for name, content := range files {
@@ -371,10 +415,10 @@ func TestOpenLeavesFilesOfOthersAlone(t *testing.T) {
 			t.Errorf("%s is there", name)
 		}
 	}
-	if got := s.Stats(); got.Damaged != 3 || got.Blocks != 3 || len(notes) != 1 || !strings.Contains(notes[0], "3 damaged files") {
+	if got := s.Stats(); got.Damaged != 3 || got.Blocks != 3 || len(notes) != 2 || !strings.Contains(notes[0], "3 damaged files") || !strings.Contains(notes[1], "1 files of an older version") {
 		t.Errorf("%+v, notes %q", got, notes)
 	}
-	mustFind(t, s, m, text(1, 600), 600)
+	mustFind(t, s, m, text(1, 768), 768)
 	if got := s.Stats().Bytes; got != 4*footprint(int64(len(whole))) { // what a newer version needs counts
 		t.Errorf("%d bytes; want those of 4 files", got)
 	}

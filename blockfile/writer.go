@@ -49,22 +49,30 @@ func (s *Store) newWriter(h *header) (*writer, error) {
 	return w, nil
 }
 
-// write writes a section.
-func (w *writer) write(number int, b []byte) error {
+// write writes a section, which is some pieces.
+func (w *writer) write(number int, pieces [][]byte) error {
 	if number < 0 || number >= len(w.written) {
 		return fmt.Errorf("blockfile: layer %d: there are %d", number, len(w.written))
 	}
 	to := &w.header.sections[number]
-	if int64(len(b)) != to.size {
-		return fmt.Errorf("blockfile: %d bytes for layer %d of %s: want %d", len(b), number, w.name, to.size)
+	size := int64(0)
+	for _, piece := range pieces {
+		size += int64(len(piece))
+	}
+	if size != to.size {
+		return fmt.Errorf("blockfile: %d bytes for layer %d of %s: want %d", size, number, w.name, to.size)
 	}
 	if w.written[number] {
 		return fmt.Errorf("blockfile: layer %d of %s was written already", number, w.name)
 	}
-	if _, err := w.file.WriteAt(b, w.header.offset(number)); err != nil {
-		return w.failed(err)
+	sum, at := uint32(0), w.header.offset(number)
+	for _, piece := range pieces {
+		if _, err := w.file.WriteAt(piece, at); err != nil {
+			return w.failed(err)
+		}
+		sum, at = crc32.Update(sum, castagnoli, piece), at+int64(len(piece))
 	}
-	to.sum, w.written[number] = crc32.Checksum(b, castagnoli), true
+	to.sum, w.written[number] = sum, true
 	w.left--
 	return nil
 }
