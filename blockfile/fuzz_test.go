@@ -129,7 +129,8 @@ func FuzzOpen(f *testing.F) {
 }
 
 // Files with the name of others, and with a checksum that is right, that say they are of another place in
-// the text or of other layers, are not found.
+// the text or of other layers, are not found. When what they stand for is written, it takes their place, also
+// while somebody holds or reads one of them.
 func TestFilesThatAreNotOfTheirRootAreNotFound(t *testing.T) {
 	for what, change := range map[string]func(*header){
 		"far behind":    func(h *header) { h.start += 1 << 30 },
@@ -165,9 +166,28 @@ func TestFilesThatAreNotOfTheirRootAreNotFound(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			s = openStore(t, dir, Options{})
+			said := 0
+			s = openStore(t, dir, Options{Notify: func(string) { said++ }})
 			if n, err := find(t, s, m, prompt); n != 0 || err != nil || s.Stats().Damaged > 0 {
 				t.Errorf("%s, %s: %d tokens are found, %v", what, suffix, n, err)
+			}
+			if err := s.Hold(Held{"a", m.root().Trail(prompt)}); err != nil {
+				t.Error(err)
+			}
+			mustSave(t, s, m, prompt)
+			mustFind(t, s, m, prompt, len(prompt))
+			if s.Stats().Damaged != 1 || said != 1 {
+				t.Errorf("%s, %s: %d forged files were replaced, the operator hears of %d; want 1", what, suffix, s.Stats().Damaged, said)
+			}
+			if err := s.Free("a"); err != nil {
+				t.Error(err)
+			}
+			mustFind(t, s, m, prompt, len(prompt)) // what was held had its name, and the new one has it now
+			s.check(t)
+			written := s.Stats().Written
+			mustSave(t, s, m, prompt)
+			if more := s.Stats().Written - written; more > 0 {
+				t.Errorf("%s, %s: %d bytes are written again", what, suffix, more)
 			}
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"github.com/seed4d217819/ebb/internal/bytesize"
 )
@@ -124,6 +125,25 @@ func (s *Store) takeBack(name string, before *entry) *entry {
 		s.add(e, before)
 	}
 	s.pin(e)
+	return e
+}
+
+// displace takes a file of some name out of the index that cannot be what the header of a new one says: the name
+// tells which root and tokens a file is of, so that one of them was forged. nil: there is none. mu is held.
+func (s *Store) displace(name string, by *header) *entry {
+	e := s.names[name]
+	if e == nil {
+		e = s.retired[name]
+	}
+	same := func(x, y section) bool { return x.size == y.size }
+	if e == nil || e.start == by.start && slices.EqualFunc(e.sections, by.sections, same) {
+		return nil
+	}
+	if e.at != nil {
+		s.drop(e)
+	}
+	delete(s.retired, name)
+	s.stats.Damaged++
 	return e
 }
 

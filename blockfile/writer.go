@@ -78,20 +78,20 @@ func (w *writer) write(number int, pieces [][]byte) error {
 }
 
 // commit waits until the file is on the disk, gives it its name, and adds it to the index, where the
-// caller unpins it. The shorter blocks whose place it takes are removed. Also with an error there may be
-// an entry: the file is whole, and a loss of power may take it back.
+// caller unpins it. The shorter blocks whose place it takes are removed, and a forged file of its name. Also
+// with an error there may be an entry: the file is whole, and a loss of power may take it back.
 func (w *writer) commit(before *entry) (*entry, error) {
 	if err := w.finish(); err != nil {
 		return nil, errors.Join(err, w.close())
 	}
-	e, superseded, err := w.rename(before)
+	e, gone, err := w.rename(before)
 	if err != nil || w.part != "" {
-		return e, errors.Join(err, w.close())
+		return e, errors.Join(err, w.close(), w.store.discard(gone))
 	}
 	if err := w.store.system.syncDir(w.store.dir); err != nil {
 		return e, w.failed(err)
 	}
-	return e, w.store.discard(superseded)
+	return e, w.store.discard(gone)
 }
 
 // finish writes the header, and waits until all of the file is on the disk.
@@ -121,12 +121,17 @@ func (w *writer) finish() error {
 }
 
 // rename gives the file its name. If there is one of that name, because another draft was faster or somebody
-// still reads it, that one stays, and this one is for the caller to close.
-func (w *writer) rename(before *entry) (e *entry, superseded []*entry, err error) {
+// still reads it, that one stays, and this one is for the caller to close. It returns the files that are not
+// needed any more, and that nobody reads.
+func (w *writer) rename(before *entry) (e *entry, gone []*entry, err error) {
 	s := w.store
 	s.files.Lock()
 	defer s.files.Unlock()
 	s.mu.Lock()
+	forged := s.displace(w.name, w.header)
+	if forged != nil {
+		gone = append(gone, forged)
+	}
 	if e = s.takeBack(w.name, before); e != nil {
 		s.stats.Kept++
 	}
@@ -136,10 +141,13 @@ func (w *writer) rename(before *entry) (e *entry, superseded []*entry, err error
 		return e, nil, nil
 	}
 	if closed {
-		return nil, nil, fmt.Errorf("blockfile: %w", ErrClosed)
+		return nil, gone, fmt.Errorf("blockfile: %w", ErrClosed)
+	}
+	if forged != nil {
+		s.notify(fmt.Sprintf("%s is forged and is replaced: it says that it has other layers, or is of another place in the text", s.path(w.name)))
 	}
 	if err := s.system.rename(s.path(w.part), s.path(w.name)); err != nil {
-		return nil, nil, w.failed(err)
+		return nil, gone, w.failed(err)
 	}
 	w.part = ""
 	h := w.header
@@ -152,7 +160,7 @@ func (w *writer) rename(before *entry) (e *entry, superseded []*entry, err error
 	for _, section := range h.sections {
 		s.stats.Written += section.size
 	}
-	return e, s.supersede(e), nil
+	return e, append(gone, s.supersede(e)...), nil
 }
 
 // supersede takes the shorter blocks whose rows a new file has, too, out of the index, and returns those
