@@ -23,6 +23,7 @@ type Conversation struct {
 	// replaced says that another conversation goes on where this one's last answer began.
 	replaced bool
 	pinned   bool
+	copied   bool     // it is a copy that its prompt has not taken yet
 	unwanted bool     // it is given up when it is put back
 	written  int      // tokens that files have
 	cuts     int      // times that it has lost tokens: what is written of it from before does not count

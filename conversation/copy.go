@@ -16,8 +16,9 @@ import (
 // copying is a beginning of a conversation that is being copied.
 type copying struct {
 	salt   string
-	tokens []int32 // of the beginning
-	source *kv.Seq
+	tokens []int32       // of the beginning
+	of     *Conversation // which has it
+	source *kv.Seq       // a fork of that: what is copied
 	stop   context.CancelFunc
 	failed bool
 	done   chan struct{}
@@ -75,14 +76,15 @@ func (s *Store) copy(from share, salt string) (*copying, error) {
 	}
 	s.use(from.of)
 	ctx, stop := context.WithCancel(s.life)
-	c := &copying{salt: salt, tokens: tokens, source: source, stop: stop, done: make(chan struct{})}
+	c := &copying{salt: salt, tokens: tokens, of: from.of, source: source, stop: stop, done: make(chan struct{})}
 	s.copying = append(s.copying, c)
 	written := min(from.of.written, from.here)
 	go s.finish(ctx, c, written)
 	return c, nil
 }
 
-// finish copies a beginning. Less useful conversations are given up for it.
+// finish copies a beginning. Less useful conversations are given up for it, but for other copies that their prompts
+// have not taken yet: those would be made again, and take the room back.
 func (s *Store) finish(ctx context.Context, c *copying, written int) {
 	defer func() {
 		c.stop()
@@ -91,7 +93,7 @@ func (s *Store) finish(ctx context.Context, c *copying, written int) {
 	}()
 	seq, err := s.engine.Copy(ctx, c.source, len(c.tokens))
 	for made := true; made && errors.Is(err, kv.ErrFull); {
-		if made, _ = s.MakeRoom(ctx, nil); made {
+		if made, _ = s.makeRoom(ctx, nil, func(c *Conversation) bool { return !c.copied }); made {
 			seq, err = s.engine.Copy(ctx, c.source, len(c.tokens))
 		}
 	}
@@ -106,7 +108,7 @@ func (s *Store) finish(ctx context.Context, c *copying, written int) {
 	}
 	s.stats.Copied++
 	to := s.add(seq, Prompt{Salt: c.salt})
-	to.tokens, to.written = c.tokens, written
+	to.tokens, to.written, to.copied = c.tokens, written, true
 	s.use(to)
 }
 

@@ -9,19 +9,28 @@ import (
 )
 
 // MakeRoom gives up the idle conversation that is least useful of those that have some of what is short:
-// full is the error that says so, nil where it is memory. With files the conversation is written before,
+// full is the error that says so, nil where it is memory. One whose beginning is being copied has none: the copy
+// holds its rows. With files the conversation is written before,
 // if it was not. While another one is written, it is one that files have, if there is any, so that nobody
 // waits for that. MakeRoom reports whether there was one. Several goroutines may call it.
 func (s *Store) MakeRoom(ctx context.Context, full error) (made bool, err error) {
+	return s.makeRoom(ctx, full, anyone)
+}
+
+// anyone says of each conversation that it may be given up.
+func anyone(*Conversation) bool { return true }
+
+// makeRoom is MakeRoom of those conversations that may be given up.
+func (s *Store) makeRoom(ctx context.Context, full error, may func(*Conversation) bool) (made bool, err error) {
 	if !s.writer.lock.TryLock() {
-		if made, err := s.giveUpWritten(full); made {
+		if made, err := s.giveUpWritten(full, may); made {
 			return true, err
 		}
 		s.writer.lock.Lock()
 	}
 	defer s.writer.lock.Unlock()
 	for {
-		c := s.leastUseful(full, func(*Conversation) bool { return true })
+		c := s.leastUseful(full, may)
 		if c == nil {
 			return false, nil
 		}
@@ -37,9 +46,9 @@ func (s *Store) MakeRoom(ctx context.Context, full error) (made bool, err error)
 	}
 }
 
-// giveUpWritten gives up the least useful conversation of those that files have, and nobody has pinned.
-func (s *Store) giveUpWritten(full error) (made bool, err error) {
-	ready := func(c *Conversation) bool { return !c.pinned && c.unwritten() <= 0 }
+// giveUpWritten gives up the least useful conversation of those that may be, files have, and nobody has pinned.
+func (s *Store) giveUpWritten(full error, may func(*Conversation) bool) (made bool, err error) {
+	ready := func(c *Conversation) bool { return !c.pinned && c.unwritten() <= 0 && may(c) }
 	for c := s.leastUseful(full, ready); c != nil; c = s.leastUseful(full, ready) {
 		if given, err := s.giveUp(c); given {
 			return true, err
@@ -55,10 +64,10 @@ func (s *Store) askForRoom(ctx context.Context, full error) (made bool, err erro
 	if s.files == nil {
 		return s.MakeRoom(ctx, full)
 	}
-	if made, err := s.giveUpWritten(full); made || s.coming() != nil {
+	if made, err := s.giveUpWritten(full, anyone); made || s.coming() != nil {
 		return made, err
 	}
-	c := s.leastUseful(full, func(*Conversation) bool { return true })
+	c := s.leastUseful(full, anyone)
 	if c == nil {
 		return false, nil
 	}
@@ -102,7 +111,7 @@ func (s *Store) leastUseful(full error, may func(*Conversation) bool) *Conversat
 	tree, _ := errors.AsType[*kv.TreeFullError](full)
 	var idle []*Conversation
 	for _, c := range s.all {
-		if !c.busy && may(c) && (tree == nil || tree.Of(c.seq)) {
+		if !c.busy && !s.lends(c) && may(c) && (tree == nil || tree.Of(c.seq)) {
 			idle = append(idle, c)
 		}
 	}
@@ -110,6 +119,11 @@ func (s *Store) leastUseful(full error, may func(*Conversation) bool) *Conversat
 		return nil
 	}
 	return slices.MinFunc(idle, usefulness)
+}
+
+// lends reports whether the beginning of a conversation is being copied. mu is held.
+func (s *Store) lends(c *Conversation) bool {
+	return slices.ContainsFunc(s.copying, func(one *copying) bool { return one.of == c })
 }
 
 // usefulness compares how useful two idle conversations are. First those go that another has replaced, and

@@ -215,7 +215,7 @@ func (s *Store) take(ctx context.Context, p Prompt, files bool) (*Conversation, 
 	if c.name == "" {
 		c.name = p.Name
 	}
-	c.busy, c.tokens, c.turn, c.replaced, c.queued = true, p.Tokens, p.Turn, false, c.written
+	c.busy, c.tokens, c.turn, c.replaced, c.copied, c.queued = true, p.Tokens, p.Turn, false, false, c.written
 	s.use(c)
 	if err := s.wantSnapshots(c, now.common); err != nil {
 		return nil, found, errors.Join(err, s.drop(c))

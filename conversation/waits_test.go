@@ -3,6 +3,7 @@ package conversation
 import (
 	"errors"
 	"runtime"
+	"slices"
 	"testing"
 
 	"github.com/seed4d217819/ebb"
@@ -44,6 +45,81 @@ func TestACopyIsStoppedBeforeARequest(t *testing.T) {
 	}
 	if made, err := full(t.Context(), nil, kv.ErrFull); !made || err != nil || stops != 1 {
 		t.Errorf("for a step: %v, %v, and %d copies stopped", made, err, stops)
+	}
+}
+
+// Where there is no room for a copy, neither what it is made from nor a copy that waits for its prompt is given up
+// for it: the prompt goes on with a fork.
+func TestACopyDisplacesNeitherItsSourceNorAnotherCopy(t *testing.T) {
+	for trees := range 2 { // for which there is room beside the first conversation
+		e, err := ebb.Open("../testdata/models/tiny-gqa.gguf", ebb.Options{Context: 512, Cache: kv.Static})
+		if err != nil {
+			t.Fatal(err)
+		}
+		bytes := e.Stats().Cache.TokenBytes * 512 * int64(trees+1)
+		if err := e.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if e, err = ebb.Open("../testdata/models/tiny-gqa.gguf", ebb.Options{Context: 512, Cache: kv.Static, KVMemory: bytes}); err != nil {
+			t.Fatal(err)
+		}
+		s, err := New(e, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		talk := make([]int32, 300)
+		for i := range talk {
+			talk[i] = int32(10 + i%20)
+		}
+		c, _, err := s.Take(t.Context(), Prompt{Tokens: talk})
+		if err == nil {
+			_, err = e.Prefill(t.Context(), c.Seq(), talk, 1)
+		}
+		if err := errors.Join(err, s.Put(t.Context(), c, nil)); err != nil {
+			t.Fatal(err)
+		}
+		take := func(p Prompt) (*Conversation, Found) {
+			c, found, err := s.Take(t.Context(), p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if found.Copied() {
+				<-found.copy.done
+			}
+			return c, found
+		}
+		prompt := func(from int) Prompt {
+			return Prompt{Tokens: append(slices.Clone(talk[:from]), make([]int32, 100)...), More: 200}
+		}
+		for i := range trees + 1 {
+			if _, found := take(prompt(200 + 50*i)); !found.Copied() || found.NoCopy() != (i == trees) {
+				t.Errorf("copy %d: %+v; want one more than there is room for to fail", i, found)
+			}
+		}
+		var busy []*Conversation
+		for i := range trees + 1 {
+			p := prompt(200 + 50*i)
+			p.NoCopy = i == trees
+			c, found := take(p)
+			if c == nil || found.Cached != 200+50*i {
+				t.Fatalf("prompt %d beside %d copies: %+v; want %d tokens of it", i, trees, found, 200+50*i)
+			}
+			busy = append(busy, c)
+		}
+		if stats := s.Stats(); stats.GivenUp != 0 || stats.Copied != trees || stats.Forked != 1 {
+			t.Errorf("%+v; want %d copies and a fork, and nothing given up", stats, trees)
+		}
+		for _, c := range busy {
+			if err := s.Put(t.Context(), c, nil); err != nil {
+				t.Error(err)
+			}
+		}
+		if made, err := s.MakeRoom(t.Context(), nil); !made || err != nil {
+			t.Errorf("when nothing is copied: room was made: %v, %v", made, err)
+		}
+		if err := errors.Join(s.Close(), e.Close()); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
