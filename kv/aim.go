@@ -129,7 +129,7 @@ func (p *Pool) canShrink(t *tree, cells int, bounds []int64) bool {
 				widest = max(widest, p.config.layouts[l].RowBytes())
 			}
 		}
-		if widest*int64(cells) > bounds[n]-(p.held(d)-p.beyond(d, p.withMemory())) {
+		if widest*int64(cells) > bounds[n]-(p.held(d)-p.spareOn(d)-p.beyond(d, p.withMemory())) {
 			return false
 		}
 	}

@@ -64,7 +64,7 @@ func (c *copying) begin(ctx context.Context, r *reading, n int) error {
 		widest = max(widest, p.config.layouts[l].RowBytes()*Block)
 	}
 	var err error
-	if r.buffer, err = p.hostBuffer(p.devices[0], max(1, widest)); err != nil {
+	if r.buffer, err = p.neededBuffer(p.devices[0], max(1, widest)); err != nil {
 		return err
 	}
 	cells, _ := cutRuns(s.cells(), c.tokens)

@@ -293,9 +293,9 @@ func (p *Pool) rest() {
 	p.measureSlots()
 }
 
-// Yield makes K/V give memory back, under the policy auto, on each device that has layers which may
-// leave it, for others who need it there. It reports whether a layer has left. It waits for the open
-// step to be closed.
+// Yield makes K/V give memory back, under the policy auto, for others who need it: the spare, or without one
+// that of layers on each device that has some which may leave it. It reports whether there was any. It waits
+// for the open step to be closed.
 func (p *Pool) Yield(ctx context.Context) (yielded bool, err error) {
 	if !p.config.policy.adapts() {
 		return false, nil
@@ -311,6 +311,10 @@ func (p *Pool) Yield(ctx context.Context) (yielded bool, err error) {
 	defer p.mu.Unlock()
 	if p.closed {
 		return false, fmt.Errorf("%w: the pool", ErrClosed)
+	}
+	if p.spare != nil {
+		err := p.giveUpSpare()
+		return err == nil, err
 	}
 	before := p.stats.ResidentLayers
 	demands := p.presentDemands()

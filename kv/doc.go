@@ -35,8 +35,8 @@
 //   - state.go says which places have the states of a sequence, and state_memory.go gives the places their
 //     memory. state_visit.go brings states to a device that has no room for all, and recurrence.go says
 //     from where to where the tokens of a chunk go.
-//   - memory.go takes and returns the memory of trees; full.go says what it means that something
-//     does not fit.
+//   - memory.go takes and returns the memory of trees, spare.go keeps that of a closed one for the next,
+//     and full.go says what it means that something does not fit.
 //   - tree.go and seal.go keep account of cells. footprint.go says what a sequence takes.
 //   - reading.go reads a sequence in turns, between which steps of others begin, and finds its rows
 //     wherever they are. save.go saves what is read, in the order of the tokens, and copy.go brings it to

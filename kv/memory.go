@@ -34,10 +34,7 @@ func (p *Pool) ensureMemory(ctx context.Context, t *tree, cells int) error {
 // streamed ones that are used in place, in a tier for others.
 func (p *Pool) allocate(ctx context.Context, t *tree) (err error) {
 	if p.spare != nil {
-		t.regions, t.rows, t.reserved = p.spare.regions, p.spare.rows, p.spare.reserved
-		t.rings, t.ringRows, t.past, t.pastSize = p.spare.rings, p.spare.ringRows, p.spare.past, p.spare.pastSize
-		p.spare = nil
-		p.reuseRings(t)
+		p.takeSpare(t)
 		return nil
 	}
 	if err := p.afford(); err != nil {
@@ -124,7 +121,7 @@ func (p *Pool) newRegion(l, cells int) (*region, error) {
 	r.buffer, r.new = b, zero
 	if p.config.policy.fixed() {
 		b.UseHugePages()
-		r.zero(r.cells)
+		r.zero(r.cells, r.cells)
 	}
 	return r, nil
 }
@@ -158,11 +155,14 @@ func (p *Pool) retire(t *tree) error {
 		return nil
 	}
 	p.stopCopies() // rows may be fetched ahead for the next step
-	if p.config.policy.fixed() && p.spare == nil && !p.closed {
+	if p.leavesSpare(t) {
 		p.spare = t
 		return nil
 	}
 	err := p.release(t)
+	if p.config.policy.adapts() && p.withMemory() == 0 {
+		err = errors.Join(err, p.giveUpSpare())
+	}
 	p.restStates()
 	p.rest()
 	return err

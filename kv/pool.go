@@ -29,7 +29,7 @@ type Pool struct {
 	trees   map[*tree]bool
 	retired []*tree // to be freed when the open step ends
 	states  *states // of recurrent layers; nil: there are none
-	spare   *tree   // a retired tree's memory, kept where it is allocated once
+	spare   *tree   // a retired tree's memory, kept for the next one: see spare.go
 
 	snapshots *snapshots // of the states; nil: none are kept
 
@@ -213,11 +213,7 @@ func (p *Pool) Close() error {
 		delete(p.trees, t)
 		errs = append(errs, p.release(t))
 	}
-	if p.spare != nil {
-		t := p.spare
-		p.spare = nil
-		errs = append(errs, p.release(t))
-	}
+	errs = append(errs, p.giveUpSpare())
 	for _, d := range p.devices {
 		d.closeSlots()
 	}

@@ -18,7 +18,7 @@ type region struct {
 	cells   int
 	k, v    *ggml.Tensor // [head dim, cells, KV heads]
 	clean   int          // cells [high, clean) are zero, so that padding is finite
-	touched int          // cells that were ever in use, in whole blocks
+	touched int          // cells [0, touched) were in use at some time, the others never
 	new     bool         // the others are zero, too, as the system's new pages are
 
 	meta   *ggml.Context
@@ -114,17 +114,17 @@ func (r *region) fill(value byte, from, to int) {
 }
 
 // zero zeroes the cells below end that are not in use, so that attention over whole blocks reads
-// only finite numbers. Cells below clean are zero or in use already. Nothing is written to pages that are
-// new: the system would have to give those of 256 cells in every head and layer when a tree begins, which
-// takes milliseconds.
-func (r *region) zero(end int) {
+// only finite numbers. Those below used are in use now, or about to be. Cells below clean are zero or
+// in use already. Nothing is written to pages that are new: the system would have to give those of
+// 256 cells in every head and layer when a tree begins, which takes milliseconds.
+func (r *region) zero(used, end int) {
 	dirty := end
 	if r.new {
 		dirty = min(end, r.touched)
 	}
 	r.fill(0, r.clean, dirty)
 	r.clean = max(r.clean, end)
-	r.touched = max(r.touched, end)
+	r.touched = max(r.touched, used)
 }
 
 // populate takes memory for cells that are about to be written for the first time. The region has a buffer.

@@ -106,7 +106,7 @@ func TestPaddingOfRegionsIsZero(t *testing.T) {
 			}
 			held = tr.take(n, held)
 			end := plan.WholeBlocks(tr.high)
-			r.zero(end)
+			r.zero(tr.high, end)
 			for _, x := range []*ggml.Tensor{r.k, r.v} {
 				for h := range x.Ne(2) {
 					got := make([]byte, int64(end-tr.high)*x.Nb(1))

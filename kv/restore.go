@@ -144,7 +144,7 @@ func (s *Seq) hold(tokens []int32) {
 	for _, r := range t.regions {
 		if r != nil {
 			r.clean = max(r.clean, t.high)
-			r.zero(min(plan.WholeBlocks(t.high), r.cells))
+			r.zero(t.high, min(plan.WholeBlocks(t.high), r.cells))
 		}
 	}
 }

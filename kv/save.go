@@ -203,7 +203,7 @@ func (p *Pool) readBuffer(all []portion) (tier.Buffer, error) {
 	for _, one := range all {
 		largest, sum = max(largest, one.bytes), sum+one.bytes
 	}
-	return p.hostBuffer(p.devices[0], max(largest, min(sum, p.turnBytes)))
+	return p.neededBuffer(p.devices[0], max(largest, min(sum, p.turnBytes)))
 }
 
 // blocksOf divides cells, in the order of their tokens, into those of each block.

@@ -208,7 +208,7 @@ func (p *Pool) moveBuffers(rows int) (buffers []tier.Buffer, err error) {
 		for _, l := range d.placement.Layers {
 			widest = max(widest, p.config.layouts[l].RowBytes())
 		}
-		b, err := p.hostBuffer(d, widest*int64(rows))
+		b, err := p.neededBuffer(d, widest*int64(rows))
 		if err != nil {
 			return buffers, err
 		}

@@ -33,6 +33,9 @@ func (p *Pool) hasRoom(t *tree, cells int) bool {
 // An error leaves all rows in place; layers may have left before it.
 func (p *Pool) settle(ctx context.Context, demands []demand) error {
 	p.stopCopies() // slots and regions are about to be replaced
+	if enough, err := p.useSpare(demands); enough || err != nil {
+		return err
+	}
 	var left departure
 	defer p.report(&left, demands)
 	return p.settleReporting(ctx, demands, &left)

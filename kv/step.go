@@ -200,7 +200,7 @@ func (s *Step) zeroPadding() {
 	for _, t := range s.trees {
 		for _, r := range t.regions {
 			if r != nil {
-				r.zero(min(plan.WholeBlocks(t.high), r.cells))
+				r.zero(t.high, min(plan.WholeBlocks(t.high), r.cells))
 			}
 		}
 	}

@@ -107,7 +107,7 @@ func (p *Pool) newRingRows(w window, size int, rows []*region) error {
 		if err != nil {
 			return asRefusal(p.placed[l].device, p.config.layouts[l].RowBytes()*int64(size), err)
 		}
-		r.zero(size)
+		r.zero(size, size)
 		rows[l] = r
 	}
 	return nil
