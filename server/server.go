@@ -143,10 +143,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.S
 
 // serve answers a request that has a record.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	route := r.Context().Value(recordKey{}).(*record).route //nolint:forcetypeassert // it is recording's
+	s.limit(w, r, route)                                    // of what is refused, too: net/http reads that body before it answers
 	if !s.origins.admit(w, r) {
 		return
 	}
-	route := r.Context().Value(recordKey{}).(*record).route //nolint:forcetypeassert // it is recording's
 	if !keyless[route] {
 		key, ok := find(s.options.Keys, r)
 		if len(s.options.Keys) > 0 && !ok {
@@ -160,11 +161,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	case route == "":
 		s.refuseRoute(w, r)
 	case keyless[route] || always[route]:
-		s.limit(w, r, route)
 		s.routes.ServeHTTP(w, r)
 	case s.state.enter():
 		defer s.state.leave()
-		s.limit(w, r, route)
 		s.routes.ServeHTTP(w, r)
 	default:
 		fail(w, r, http.StatusServiceUnavailable, s.state.refusal())

@@ -386,6 +386,40 @@ func TestSlowSendersAreCut(t *testing.T) {
 	}
 }
 
+// A request that is refused is answered, and its connection closed, when its body has not arrived in time: net/http
+// reads it before it sends the answer.
+func TestSlowSendersOfWhatIsRefusedAreCut(t *testing.T) {
+	for name, tt := range map[string]struct {
+		o    Options
+		head string
+		want string
+	}{
+		"without a key":         {Options{Keys: []Key{NewKey("first")}}, "POST /v1/things HTTP/1.1\r\nHost: localhost\r\n", "HTTP/1.1 401"},
+		"without a route":       {Options{}, "POST /v1/nothing HTTP/1.1\r\nHost: localhost\r\n", "HTTP/1.1 404"},
+		"from another's page":   {Options{}, "POST /v1/things HTTP/1.1\r\nHost: localhost\r\nOrigin: https://example.org\r\n", "HTTP/1.1 403"},
+		"with another's name":   {Options{Private: true}, "POST /v1/things HTTP/1.1\r\nHost: example.org\r\n", "HTTP/1.1 403"},
+		"with a slash too many": {Options{}, "POST /v1/things/ HTTP/1.1\r\nHost: localhost\r\n", "HTTP/1.1 307"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tt.o.BodyTime = 50 * time.Millisecond
+			h := httptest.NewServer(openServer(t, tt.o, map[string]http.HandlerFunc{"POST /v1/things": func(http.ResponseWriter, *http.Request) {}}))
+			defer h.Close()
+			c, err := net.Dial("tcp", h.Listener.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			_ = c.SetDeadline(time.Now().Add(10 * time.Second)) // against a server that waits for ever
+			if _, err := io.WriteString(c, tt.head+"Content-Length: 10\r\n\r\n{"); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := io.ReadAll(c); err != nil || !strings.HasPrefix(string(got), tt.want) {
+				t.Errorf("the answer is %q, %v; want %s, and the end", got, err, tt.want)
+			}
+		})
+	}
+}
+
 func TestResponsesAreKeptInTheirFolder(t *testing.T) {
 	s := openServer(t, Options{Responses: t.TempDir()}, nil)
 	if w := ask(s, "GET", "/v1/responses/resp_x"); w.Code != http.StatusNotFound || !strings.Contains(w.Body.String(), "Response with id 'resp_x' not found.") {
