@@ -94,27 +94,29 @@ func (m *Models) describe(index int) (service.Model, error) {
 
 // Load loads the first model, if none is.
 func (m *Models) Load(ctx context.Context) error {
-	_, done, err := m.use(ctx, 0)
+	_, done, err := m.use(ctx, 0, 0)
 	if err == nil {
 		done()
 	}
 	return err
 }
 
-// Use implements [service.Models]. A request that has waited for too long gets [service.ErrModelBusy], and
-// one whose model cannot be loaded a [service.LoadError].
+// Use implements [service.Models]. A request that has waited for too long gets [service.ErrModelBusy], one
+// whose model cannot be loaded a [service.LoadError], and one that would wait behind as many as its model takes at
+// once [service.ErrBusy].
 func (m *Models) Use(ctx context.Context, name string) (service.Answerer, func(), error) {
 	i, err := m.find(name)
 	if err != nil {
 		return nil, nil, err
 	}
-	if _, err := m.describe(i); err != nil { // what is loaded is not closed for it
+	about, err := m.describe(i)
+	if err != nil { // what is loaded is not closed for it
 		m.log.Error("a model cannot be loaded", "model", m.sources[i].Name, "error", err)
 		return nil, nil, err
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, m.wait, service.ErrModelBusy)
 	defer cancel()
-	return m.use(ctx, i)
+	return m.use(ctx, i, about.Requests)
 }
 
 // find returns the index of the source with a name.
@@ -133,14 +135,18 @@ func (m *Models) find(name string) (int, error) {
 	return 0, unknown
 }
 
-// use waits until a source is loaded, and uses it.
-func (m *Models) use(ctx context.Context, index int) (service.Answerer, func(), error) {
+// use waits until a source is loaded, and uses it. places is how many may wait; 0: any number.
+func (m *Models) use(ctx context.Context, index, places int) (service.Answerer, func(), error) {
 	t := &waiter{index, make(chan error, 1)}
 	m.mu.Lock()
 	err := m.refusal(index)
 	if err == nil {
 		m.waiting = append(m.waiting, t)
 		m.advance()
+		if n := len(m.waiting); places > 0 && n > places && m.waiting[n-1] == t { // it has not entered
+			m.waiting = slices.Delete(m.waiting, n-1, n)
+			err = service.ErrBusy
+		}
 	}
 	m.mu.Unlock()
 	if err != nil {

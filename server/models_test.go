@@ -24,7 +24,9 @@ type pretended struct {
 	notes *notes
 }
 
-func (p *pretended) Model() service.Model                     { return service.Model{Name: p.name, Context: 77} }
+func (p *pretended) Model() service.Model {
+	return service.Model{Name: p.name, Context: 77, Requests: atOnce}
+}
 func (p *pretended) Engine() ebb.Stats                        { return ebb.Stats{} }
 func (p *pretended) Stats() service.Stats                     { return service.Stats{} }
 func (p *pretended) Conversations(string) []conversation.Info { return nil }
@@ -48,6 +50,9 @@ func (n *notes) all() []string {
 	return slices.Clone(n.lines)
 }
 
+// atOnce is how many requests a model that is pretended takes at once.
+const atOnce = 9
+
 // pretend has models that take a second to load. One that is called bad cannot be loaded, and of one that
 // is called damaged that is known before.
 func pretend(n *notes, names ...string) *Models {
@@ -57,7 +62,7 @@ func pretend(n *notes, names ...string) *Models {
 			if name == "damaged" {
 				return service.Model{}, errors.New("it is damaged")
 			}
-			return service.Model{Context: 55}, nil
+			return service.Model{Context: 55, Requests: atOnce}, nil
 		}
 		sources = append(sources, Source{Name: name, Describe: describe, Open: func() (Loaded, error) {
 			time.Sleep(time.Second)
@@ -251,6 +256,30 @@ func TestWaitingForAModelHasABound(t *testing.T) {
 			t.Errorf("a client that goes away while its model is loaded: %v", err)
 		}
 		use(t, m, "b")()
+	})
+}
+
+// Requests that wait for a model hold their bodies, and are as many as may wait for an answer.
+func TestNotMoreWaitForAModelThanForAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := pretend(&notes{}, "a", "b")
+		defer m.Close()
+		done := use(t, m, "a")
+		var waiting sync.WaitGroup
+		for range atOnce {
+			waiting.Go(func() { use(t, m, "b")() })
+		}
+		synctest.Wait()
+		if _, _, err := m.Use(t.Context(), "b"); !errors.Is(err, service.ErrBusy) || m.Waiting() != atOnce {
+			t.Errorf("while %d wait: %v", m.Waiting(), err)
+		}
+		use(t, m, "a")() // it need not wait while a stays
+		time.Sleep(time.Second)
+		if _, _, err := m.Use(t.Context(), "a"); !errors.Is(err, service.ErrBusy) {
+			t.Errorf("behind %d that wait: %v", m.Waiting(), err)
+		}
+		done()
+		waiting.Wait()
 	})
 }
 
