@@ -31,7 +31,7 @@ type Models struct {
 
 	mu      sync.Mutex
 	loaded  Loaded // nil: none
-	index   int    // of the source of loaded
+	index   int    // of the source of loaded, or of what is loading
 	stay    stay   // of loaded
 	users   int    // of loaded: requests that may begin answers, and answers that have not ended
 	loading bool
@@ -66,10 +66,26 @@ func NewModels(wait time.Duration, log *slog.Logger, sources ...Source) *Models 
 // List implements [service.Models]. Of a model whose file cannot be read there is the name alone.
 func (m *Models) List() []service.Model {
 	list := make([]service.Model, len(m.sources))
+	soonest := m.soonest()
 	for i := range m.sources {
 		list[i], _ = m.describe(i)
+		list[i].Soonest = i == soonest
 	}
 	return list
+}
+
+// soonest returns the source whose model answers soonest: the one that is loaded, unless others wait for the
+// next one and its stay is over, or the one that is being loaded.
+func (m *Models) soonest() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case m.loading, m.loaded != nil && (len(m.waiting) == 0 || time.Now().Before(m.stay.until)):
+		return m.index
+	case len(m.waiting) > 0:
+		return m.waiting[0].index
+	}
+	return 0
 }
 
 // Find implements [service.Models].
@@ -245,7 +261,7 @@ func (m *Models) advance() {
 	}
 	m.loading = true
 	old, next := m.loaded, m.waiting[0].index
-	m.loaded = nil
+	m.loaded, m.index = nil, next
 	m.loads.Go(func() { m.load(old, next) })
 }
 
@@ -284,7 +300,7 @@ func (m *Models) load(old Loaded, index int) {
 		m.answer(index, m.failed[index].err)
 	} else {
 		m.log.Info("loaded a model", "model", source.Name, "took", took.Round(time.Millisecond))
-		m.loaded, m.index, m.stay = loaded, index, newStay(took)
+		m.loaded, m.stay = loaded, newStay(took)
 	}
 	m.advance()
 }

@@ -259,6 +259,45 @@ func TestWaitingForAModelHasABound(t *testing.T) {
 	})
 }
 
+// What any model may answer has none loaded beside what others wait for.
+func TestWhichModelAnswersSoonest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := pretend(&notes{}, "a", "b")
+		defer m.Close()
+		soonest := func(when, want string) {
+			t.Helper()
+			for _, l := range m.List() {
+				if l.Soonest != (l.Name == want) {
+					t.Errorf("%s: %s answers soonest: %t; want %s to", when, l.Name, l.Soonest, want)
+				}
+			}
+		}
+		soonest("before all", "a")
+		done := use(t, m, "a")
+		soonest("a is loaded", "a")
+		ctx, cancel := context.WithCancel(t.Context())
+		var waiting sync.WaitGroup
+		waiting.Go(func() {
+			if _, _, err := m.Use(ctx, "b"); !errors.Is(err, context.Canceled) {
+				t.Error(err)
+			}
+		})
+		synctest.Wait()
+		soonest("b is waited for while a stays", "a")
+		time.Sleep(time.Second)
+		soonest("b is the next one", "b")
+		done()
+		synctest.Wait()
+		soonest("b is loading", "b")
+		cancel()
+		waiting.Wait()
+		soonest("nobody waits for b any more", "b")
+		time.Sleep(time.Second)
+		synctest.Wait()
+		soonest("b is loaded", "b")
+	})
+}
+
 // Requests that wait for a model hold their bodies, and are as many as may wait for an answer.
 func TestNotMoreWaitForAModelThanForAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

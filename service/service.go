@@ -147,6 +147,7 @@ type Model struct {
 	Chat         bool // whether there is a chat template
 	Tools        bool // whether it takes tools
 	Loaded       bool // whether it answers without being loaded first
+	Soonest      bool // of several models, whether it is the one that answers soonest a request which any may answer
 	Requests     int  // how many may wait or be under way at once
 
 	// Of its file, as far as it is known; a service knows none of it.

@@ -81,13 +81,13 @@ func (h *Handler) messages(w http.ResponseWriter, r *http.Request) error {
 }
 
 // modelName returns the name of the model that answers a request for one. Claude Code asks small models of
-// Anthropic's beside a conversation, whatever it was told to use: the model that is loaded answers those,
-// or else the first one.
+// Anthropic's beside a conversation, whatever it was told to use: the model that answers soonest answers
+// those, so that none is loaded for them.
 func (h *Handler) modelName(asked string) (string, error) {
 	m, err := h.models.Find(asked)
 	if _, unknown := errors.AsType[*service.UnknownModelError](err); unknown && strings.HasPrefix(asked, "claude-") {
 		list := h.models.List()
-		return list[max(0, slices.IndexFunc(list, func(m service.Model) bool { return m.Loaded }))].Name, nil
+		return list[max(0, slices.IndexFunc(list, func(m service.Model) bool { return m.Soonest }))].Name, nil
 	}
 	return m.Name, err
 }
