@@ -86,8 +86,9 @@ func (s *Server) secluded(h http.HandlerFunc) http.HandlerFunc {
 func (s *Server) conversations(r *http.Request) []kept {
 	list := []kept{}
 	s.options.Models.Peek(func(l Loaded) {
+		tokenBytes := l.Engine().Cache.TokenBytes // what an engine does is counted anew each time
 		for _, i := range l.Conversations(wire.Salt(r.Context(), "")) {
-			list = append(list, describe(i, l.Engine().Cache.TokenBytes))
+			list = append(list, describe(i, tokenBytes))
 		}
 	})
 	return list

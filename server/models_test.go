@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -296,6 +297,33 @@ func TestWhichModelAnswersSoonest(t *testing.T) {
 		synctest.Wait()
 		soonest("b is loaded", "b")
 	})
+}
+
+// many is a model with many conversations.
+type many struct {
+	pretended
+	asked int // how often its engine was
+}
+
+func (l *many) Conversations(string) []conversation.Info { return make([]conversation.Info, 1000) }
+func (l *many) Engine() ebb.Stats                        { l.asked++; return ebb.Stats{} }
+
+// The page lists conversations each second.
+func TestAListOfConversationsAsksTheEngineOnce(t *testing.T) {
+	l := &many{pretended: pretended{name: "a", notes: &notes{}}}
+	m := NewModels(0, slog.New(slog.DiscardHandler), Source{Name: "a", Open: func() (Loaded, error) { return l, nil }})
+	defer m.Close()
+	if err := m.Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s, err := New(Options{Models: m, Private: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Ready()
+	if w := ask(s, "GET", "/v1/cache/conversations?limit=1"); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), `"conversations":1000,`) || l.asked != 1 {
+		t.Errorf("%d %s; the engine was asked %d times", w.Code, w.Body, l.asked)
+	}
 }
 
 // Requests that wait for a model hold their bodies, and are as many as may wait for an answer.
