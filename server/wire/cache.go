@@ -19,7 +19,7 @@ func CacheBehind(h http.Header, u service.Usage) { h.Set(http.TrailerPrefix+Cach
 
 func cached(u service.Usage) string {
 	text := fmt.Sprintf("%d of %d tokens", u.Cached, u.Prompt)
-	if left := u.Diverged; left.Conversation != "" && left.Token < left.Of {
+	if left := u.Diverged; left.Conversation != "" && left.Token < min(left.Of, u.Prompt) { // not where the prompt ends
 		text += fmt.Sprintf("; diverged at %d from conversation %.80s of %d", left.Token, left.Conversation, left.Of)
 	}
 	return text

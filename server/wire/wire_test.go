@@ -305,6 +305,7 @@ func TestTheCacheIsTold(t *testing.T) {
 	for want, u := range map[string]service.Usage{
 		"0 of 5 tokens": {Prompt: 5},
 		"4 of 5 tokens": {Prompt: 5, Cached: 4, Diverged: conversation.Left{Conversation: "c1", Token: 4, Of: 4}},
+		"5 of 6 tokens": {Prompt: 6, Cached: 5, Diverged: conversation.Left{Conversation: "c1", Token: 6, Of: 70}}, // it was there whole
 		"4 of 9 tokens; diverged at 4 from conversation c1 of 70": {Prompt: 9, Cached: 4, Diverged: conversation.Left{Conversation: "c1", Token: 4, Of: 70}},
 	} {
 		h := http.Header{}
