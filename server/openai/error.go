@@ -72,9 +72,8 @@ func faultOf(err error) *wire.Fault {
 	case "chat":
 		f.Param = "messages"
 	case "":
-		f.Message = strings.TrimPrefix(strings.TrimPrefix(f.Message, "generation: "), "ebb: generation config: ")
+		f.Message = strings.TrimPrefix(f.Message, "generation config: ")
 		f.Param, _, _ = strings.Cut(f.Message, " ")
-		f.Message = strings.ReplaceAll(f.Message, "\ngeneration: ", "; ")
 		if !isField[f.Param] {
 			f.Param = ""
 		}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"reflect"
+	"regexp"
 	"strings"
 )
 
@@ -78,7 +79,7 @@ func decode(name string, data []byte, into any) *Fault {
 		field := prefix + withoutEmbedded(reflect.TypeOf(into), mismatch.Field)
 		return Bad(field, "%s is %s: want %s", field, withArticle(mismatch.Value), wanted(mismatch.Type))
 	case err != nil:
-		return Bad(name, "%s%s", colon, withoutPackage(err.Error()))
+		return Bad(name, "%s%s", colon, withoutPackages(err.Error()))
 	case kindOf(data) != "object":
 		return Bad(name, "%s is %s: want an object", whole, withArticle(kindOf(data)))
 	}
@@ -101,12 +102,14 @@ func withoutEmbedded(t reflect.Type, path string) string {
 	return path
 }
 
-// withoutPackage returns the words of an error without the package that found it.
-func withoutPackage(text string) string {
-	for _, name := range []string{"chat: ", "json: "} {
-		text = strings.TrimPrefix(text, name)
-	}
-	return text
+// packages matches the names of packages that an error comes through, at the beginning of what each says.
+var packages = regexp.MustCompile(`(^|: )(?:(?:chat|ebb|generation|grammar|json|jsonschema|tokenizer): )+`)
+
+// withoutPackages returns the words of an error without the packages that it comes through: they mean nothing
+// to clients.
+func withoutPackages(text string) string {
+	text = strings.ReplaceAll(text, "\ngeneration: ", "; ") // of several errors of one config
+	return packages.ReplaceAllString(text, "$1")
 }
 
 // kindOf returns what a JSON value is, in encoding/json's words.

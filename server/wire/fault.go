@@ -64,7 +64,8 @@ func FaultOf(err error) *Fault {
 			Tokens: tooLong.Tokens, Context: tooLong.Context,
 		}
 	case errors.As(err, &wrong):
-		return &Fault{Status: http.StatusBadRequest, Param: wrong.Field, Message: wrong.Error()}
+		plain := service.RequestError{Field: wrong.Field, Err: errors.New(withoutPackages(wrong.Err.Error()))}
+		return &Fault{Status: http.StatusBadRequest, Param: wrong.Field, Message: plain.Error()}
 	case errors.As(err, &unknown):
 		return &Fault{Status: http.StatusNotFound, Code: "model_not_found", Param: "model", Message: unknown.Error()}
 	case errors.As(err, &load):

@@ -158,6 +158,16 @@ func TestAnErrorHasAStatusAndSaysWhetherToSendAgain(t *testing.T) {
 	if f := wire.FaultOf(&service.LoadError{Name: "x", Err: errors.New("/a/file")}); strings.Contains(f.Message, "/a/file") {
 		t.Errorf("a client is told of a file: %s", f.Message)
 	}
+	for text, want := range map[string]string{
+		"chat: the tool f: jsonschema: #: type \"nope\" is unknown": "tools: the tool f: #: type \"nope\" is unknown",
+		"ebb: tokenizer: it is too long":                            "tools: it is too long",
+		"generation: top_k is -1\ngeneration: top_p is 3":           "tools: top_k is -1; top_p is 3",
+		"a grammar: it is read by package json":                     "tools: a grammar: it is read by package json",
+	} {
+		if f := wire.FaultOf(&service.RequestError{Field: "tools", Err: errors.New(text)}); f.Message != want {
+			t.Errorf("%q is told as %q, want %q", text, f.Message, want)
+		}
+	}
 	if f := wire.FaultOf(nil); f != nil {
 		t.Errorf("no error is %+v", f)
 	}
