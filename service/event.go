@@ -14,7 +14,7 @@ const (
 	Prefill EventKind = iota
 	// Part is a part of a text: Part, and the Tokens that have come since the part before.
 	Part
-	// Finished says that a text has ended: Finish, and Calls of a chat.
+	// Finished says that a text has ended: Finish, and the Tokens that have come since its last part.
 	Finished
 	// Beat says that for a time no part of a text has come: the prompt is long, or what the model
 	// writes is not known to be a call or text yet.

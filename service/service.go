@@ -139,7 +139,7 @@ func (s *Service) Close() error {
 // Model is what clients are told of a model.
 type Model struct {
 	Name         string
-	Created      time.Time // when the service began
+	Created      time.Time // when its file was written; of a service alone, when that began
 	Architecture string
 	Context      int  // tokens that a sequence may hold
 	Trained      int  // tokens that the model was made for
@@ -150,7 +150,7 @@ type Model struct {
 	Soonest      bool // of several models, whether it is the one that answers soonest a request which any may answer
 	Requests     int  // how many may wait or be under way at once
 
-	// Of its file, as far as it is known; a service knows none of it.
+	// Of its file, too, as far as it is known; a service knows none of it.
 	Bytes        int64  // of its weights; 0: not known
 	Parameters   int64  // 0: not known
 	Quantization string // the type that most of its weights have, such as Q4_K; "": not known

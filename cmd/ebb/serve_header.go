@@ -61,9 +61,14 @@ func (h *header) check() error {
 	if err != nil {
 		return err
 	}
+	info, err := os.Stat(h.path)
+	if err != nil {
+		return errors.Join(err, file.Close())
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	weigh(&h.model, file)
+	h.model.Created = info.ModTime()
 	return file.Close()
 }
 
@@ -84,7 +89,7 @@ func weigh(m *service.Model, file *gguf.File) {
 func (h *header) complete(m service.Model) service.Model {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	m.Bytes, m.Parameters, m.Quantization = h.model.Bytes, h.model.Parameters, h.model.Quantization
+	m.Created, m.Bytes, m.Parameters, m.Quantization = h.model.Created, h.model.Bytes, h.model.Parameters, h.model.Quantization
 	return m
 }
 
