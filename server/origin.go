@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"github.com/seed4d217819/ebb/server/wire"
 )
 
 // origins says which web pages of others may use the server.
@@ -30,6 +32,10 @@ func newOrigins(allowed []string, keyless, private bool) (*origins, error) {
 	return o, nil
 }
 
+// exposed are the header fields of an answer that pages of others may read beside those that they always may:
+// what libraries read, and the server's own.
+const exposed = "X-Request-Id, Request-Id, Retry-After, X-Should-Retry, " + wire.CacheHeader + ", " + wire.SkippedHeader
+
 // admit writes what lets a page read the answer, and reports whether the request goes on. A preflight is
 // answered.
 func (o *origins) admit(w http.ResponseWriter, r *http.Request) bool {
@@ -37,7 +43,7 @@ func (o *origins) admit(w http.ResponseWriter, r *http.Request) bool {
 		w.Header().Add("Vary", "Origin")
 		if o.allows(origin) {
 			w.Header().Set("Access-Control-Allow-Origin", origin)
-			w.Header().Set("Access-Control-Expose-Headers", "X-Request-Id, Retry-After, X-Ebb-Cache")
+			w.Header().Set("Access-Control-Expose-Headers", exposed)
 			if r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" {
 				preflight(w, r)
 				return false

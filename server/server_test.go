@@ -181,6 +181,9 @@ func TestPagesOfOthersMayUseTheServerOnlyIfAllowed(t *testing.T) {
 	if w := ask(some, "OPTIONS", "/v1/things", "Origin: https://a.example", "Access-Control-Request-Method: POST", "Access-Control-Request-Headers: authorization"); w.Header().Get("Access-Control-Allow-Headers") != "authorization" {
 		t.Errorf("a preflight is answered with %v", w.Header())
 	}
+	if w := ask(some, "GET", "/v1/nothing", "Origin: https://a.example"); !strings.Contains(w.Header().Get("Access-Control-Expose-Headers"), "X-Should-Retry") || w.Header().Get("X-Should-Retry") == "" {
+		t.Errorf("a page does not read whether to ask again: %v", w.Header())
+	}
 	if _, err := New(Options{Models: pretend(&notes{}, "a"), Origins: []string{"a.example"}}); err == nil {
 		t.Error("an origin without a scheme is taken")
 	}
