@@ -60,7 +60,7 @@ func execute(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 // packageName matches the name of a package in front of what the package says: at the beginning of
 // an error or of an error that it wraps. It means nothing to a user of the command.
 var packageName = regexp.MustCompile(
-	`(?m)(^|: )(attend|blockfile|chat|conversation|devicemap|ebb|exec|generate|generation|ggml|gguf|grammar|hub|isa|jsonschema|kv|model|plan|product|rehearsal|responses|sample|server|service|session|stack|tier|tokenizer): `)
+	`(?m)(^|: )(attend|blockfile|chat|conversation|devicemap|ebb|exec|generate|generation|ggml|gguf|grammar|hub|isa|jsonschema|kv|model|plan|product|recordfile|rehearsal|responses|sample|server|service|session|stack|tier|tokenizer): `)
 
 // plain returns an error's text without the names of the packages that it comes from.
 func plain(err error) string {
