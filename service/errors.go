@@ -12,9 +12,9 @@ var (
 	ErrBusy = errors.New("service: too many requests wait already")
 	// ErrClosed says that the service takes no more requests.
 	ErrClosed = errors.New("service: closed")
-	// ErrModelBusy says that the answers of another model have not ended for so long that the one that
-	// the request names could not be loaded.
-	ErrModelBusy = errors.New("service: the answers of another model have not ended")
+	// ErrModelBusy says that the model that the request names was not loaded in time: the answers of another one
+	// go on, or loading takes long.
+	ErrModelBusy = errors.New("service: the model was not loaded in time")
 )
 
 // RequestError says what is wrong with a request.

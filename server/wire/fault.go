@@ -73,7 +73,7 @@ func FaultOf(err error) *Fault {
 	case errors.Is(err, service.ErrModelBusy):
 		return &Fault{
 			Status: http.StatusServiceUnavailable, Code: "model_busy", RetryAfter: 10 * time.Second,
-			Message: "the answers of another model have not ended: try again later",
+			Message: "the model could not be loaded in time, because the answers of another one go on, or loading takes long: try again later",
 		}
 	case errors.Is(err, service.ErrBusy):
 		return &Fault{

@@ -134,6 +134,7 @@ func TestAnErrorHasAStatusAndSaysWhetherToSendAgain(t *testing.T) {
 		{&service.UnknownModelError{Name: "x", Known: []string{"y"}}, 404, "model_not_found", "model", "false"},
 		{fmt.Errorf("a request: %w", service.ErrBusy), 429, "queue_full", "", "after 1"},
 		{service.ErrClosed, 503, "unavailable", "", "after 5"},
+		{service.ErrModelBusy, 503, "model_busy", "", "after 10"},
 		{&service.LoadError{Name: "x", Short: true}, 503, "model_not_loaded", "", "after 30"},
 		{&service.LoadError{Name: "x"}, 500, "model_not_loaded", "", "false"},
 		{context.Canceled, wire.StatusClosed, "", "", "false"},
