@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"sync"
 
 	"github.com/seed4d217819/ebb/internal/bytesize"
 )
@@ -62,6 +63,16 @@ func (s *Store) give(n int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.used -= n
+}
+
+// Borrow books bytes of the limit for a file of the caller's own, and evicts files if need be. The error wraps
+// ErrFull. giveBack is called when the file is gone.
+func (s *Store) Borrow(bytes int64) (giveBack func(), err error) {
+	n := footprint(bytes)
+	if err := s.reserve(n); err != nil {
+		return nil, err
+	}
+	return sync.OnceFunc(func() { s.give(n) }), nil
 }
 
 // removeFile removes a file, if it is there.

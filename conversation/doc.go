@@ -9,6 +9,7 @@
 //     it, and idle otherwise.
 //   - A record says of a conversation that has files what outlives the process: ID, name, pin, and where its
 //     files are. It is in a file of its own, written whole or not at all.
+//   - An Export is the file of a session that goes on with a conversation.
 //   - A Prompt is tokens that are to be computed behind what is there of them.
 //   - A Found says what was there, and where the prompt left it.
 //
@@ -16,5 +17,5 @@
 // takes it, copy.go decides how a prompt goes on from its middle, and put.go puts it back. writer.go writes
 // it to files.go beside the steps, and room.go gives up those that have been idle for longest. batch.go
 // joins that with a batch, and list.go says what there is. remember.go keeps the records of record.go in
-// records.go, and remove.go removes files.
+// records.go, remove.go removes files, and export.go writes those of sessions.
 package conversation

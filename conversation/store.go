@@ -51,6 +51,7 @@ type Store struct {
 	puts  uint64 // of conversations that were put back
 	stats Stats
 
+	exports int             // under way
 	copying []*copying      // under way
 	life    context.Context //nolint:containedctx // the store's, which Close ends
 	end     context.CancelFunc
@@ -104,7 +105,7 @@ func New(e *ebb.Engine, o Options) (*Store, error) {
 		return nil, err
 	}
 	s.records.gone = s.files.blocks.Free
-	if err := s.forgetAllLost(); err != nil {
+	if err := errors.Join(removeExports(o.Dir), s.forgetAllLost()); err != nil {
 		s.end()
 		return nil, errors.Join(err, s.files.blocks.Close())
 	}

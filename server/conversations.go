@@ -4,8 +4,6 @@ import (
 	"errors"
 	"math"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strconv"
 	"time"
 
@@ -164,16 +162,10 @@ func (s *Server) pin(w http.ResponseWriter, r *http.Request) {
 
 // export sends the file of a session that goes on with a conversation: ebb run --session reads it.
 func (s *Server) export(w http.ResponseWriter, r *http.Request) {
-	dir, err := os.MkdirTemp("", "ebb-export-")
-	if err != nil {
-		refuse(w, r, wire.FaultOf(err))
-		return
-	}
-	defer os.RemoveAll(dir)
 	id := r.PathValue("id")
-	path := filepath.Join(dir, id)
-	err = conversation.ErrUnknown
-	s.options.Models.Peek(func(l Loaded) { err = l.SaveConversation(r.Context(), wire.Salt(r.Context(), ""), id, path) })
+	var file *conversation.Export
+	err := conversation.ErrUnknown
+	s.options.Models.Peek(func(l Loaded) { file, err = l.ExportConversation(r.Context(), wire.Salt(r.Context(), ""), id) })
 	switch {
 	case errors.Is(err, conversation.ErrUnknown):
 		unknown(w, r)
@@ -184,13 +176,20 @@ func (s *Server) export(w http.ResponseWriter, r *http.Request) {
 	case errors.Is(err, conversation.ErrNoRoom):
 		fail(w, r, http.StatusServiceUnavailable, "the conversation is on the disk, and there is no room to read it now: try again when fewer requests are answered")
 		return
+	case errors.Is(err, conversation.ErrExports):
+		fail(w, r, http.StatusServiceUnavailable, "as many conversations are being exported as may be at a time: try again when one of them has been read")
+		return
+	case errors.Is(err, conversation.ErrNoDisk):
+		fail(w, r, http.StatusInsufficientStorage, "there is no room on the server's disk for the file: unpin or delete conversations, or start the server with a --cache-dir that has more room")
+		return
 	case err != nil:
 		refuse(w, r, wire.FaultOf(err))
 		return
 	}
+	defer file.Close()
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("Content-Disposition", `attachment; filename="`+id+`.ebb"`)
-	http.ServeFile(patient{w}, r, path)
+	http.ServeContent(patient{w}, r, "", time.Time{}, file)
 }
 
 // patient is a response of which each part has a time in which the client has to read it.

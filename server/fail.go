@@ -36,4 +36,5 @@ var codes = map[int]string{
 	http.StatusUnauthorized: "invalid_api_key", http.StatusForbidden: "forbidden",
 	http.StatusNotFound: "not_found", http.StatusMethodNotAllowed: "method_not_allowed",
 	http.StatusInternalServerError: "internal_error", http.StatusServiceUnavailable: "unavailable",
+	http.StatusInsufficientStorage: "no_room",
 }

@@ -48,7 +48,7 @@ type Loaded interface {
 	Conversations(owner string) []conversation.Info
 	DeleteConversation(owner, id string) error
 	PinConversation(owner, id string, pinned bool) error
-	SaveConversation(ctx context.Context, owner, id, path string) error
+	ExportConversation(ctx context.Context, owner, id string) (*conversation.Export, error)
 	// Engine says what its engine has done. It may be called from many goroutines.
 	Engine() ebb.Stats
 	io.Closer

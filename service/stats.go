@@ -92,19 +92,9 @@ func (s *Service) PinConversation(owner, id string, pinned bool) error {
 	return s.conversations.Pin(owner, id, pinned)
 }
 
-// SaveConversation writes a conversation of an owner for which nothing is computed to a session's file, as
-// ebb run --session and [ebb.Engine.OpenSession] read it. The error of one for which something is computed
-// is [conversation.ErrBusy].
-func (s *Service) SaveConversation(ctx context.Context, owner, id, path string) (err error) {
-	seq, err := s.conversations.Fork(ctx, owner, id)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, seq.Close()) }()
-	session, err := s.engine.OpenSession(path)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, session.Close()) }()
-	return session.Save(ctx, seq, nil)
+// ExportConversation writes a conversation of an owner for which nothing is computed to a session's file, as
+// ebb run --session and [ebb.Engine.OpenSession] read it, and returns that, which the caller closes. The error of
+// one for which something is computed is [conversation.ErrBusy]; see [conversation.Store.Export].
+func (s *Service) ExportConversation(ctx context.Context, owner, id string) (*conversation.Export, error) {
+	return s.conversations.Export(ctx, owner, id)
 }
