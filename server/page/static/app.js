@@ -352,7 +352,12 @@ $("all-open").onclick = () => {
 document.querySelector("main").addEventListener("click", (e) => {
   if (e.target.id !== "menu" && $("side").classList.contains("open")) $("menu").click(); // a phone shows it above
 });
-setInterval(() => document.visibilityState === "visible" && !waiting && look(), 1000);
+let looking = false; // a server that is slow to answer is not asked a second time meanwhile
+setInterval(async () => {
+  if (looking || waiting || document.visibilityState !== "visible") return;
+  looking = true;
+  try { await look(); } finally { looking = false; }
+}, 1000);
 window.addEventListener("beforeunload", () => asking?.abort());
 
 render();
