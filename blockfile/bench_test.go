@@ -101,7 +101,7 @@ func BenchmarkWrite(b *testing.B) {
 				}
 			}
 		}
-		if err := errors.Join(d.Close(), s.Remove(m.root(), tokens, 0)); err != nil {
+		if err := errors.Join(d.Close(), s.Remove(m.root().Trail(tokens), tokens, 0)); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -303,7 +303,7 @@ func saveForever(dir string) error {
 			return err
 		}
 		if rand.N(4) == 0 {
-			if err := s.Remove(m.root(), tokens, 0); err != nil {
+			if err := s.Remove(m.root().Trail(tokens), tokens, 0); err != nil {
 				return err
 			}
 		}

@@ -43,7 +43,7 @@ func TestATrailLeadsToItsTokens(t *testing.T) {
 			check(long, 800, 800)
 			check(left, 400, 400)
 			check(nil, 0, 0)
-			if err := s.Remove(other.root(), long, 512); err != nil {
+			if err := s.Remove(other.root().Trail(long), long, 512); err != nil {
 				t.Fatal(err)
 			}
 			has := 512
@@ -107,7 +107,7 @@ func TestHeldFilesAreNotEvicted(t *testing.T) {
 	// Files that go while they are held go when nobody holds them.
 	c := text(50, 300)
 	mustSave(t, s, m, c)
-	if err := errors.Join(hold("c", c), s.Remove(m.root(), c, 0)); err != nil {
+	if err := errors.Join(hold("c", c), s.Remove(m.root().Trail(c), c, 0)); err != nil {
 		t.Error(err)
 	}
 	mustFind(t, s, m, c, 0)

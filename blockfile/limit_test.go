@@ -47,7 +47,7 @@ func TestTheLimitHoldsUnderRandomWrites(t *testing.T) {
 			case 0, 1: // a conversation leaves another one
 				talks = append(talks, slices.Concat(tokens[:r.IntN(len(tokens))+1], text(r.Int(), r.IntN(500))))
 			case 2:
-				if err := s.Remove(m.root(), tokens, 0); err != nil {
+				if err := s.Remove(m.root().Trail(tokens), tokens, 0); err != nil {
 					t.Fatal(err)
 				}
 			case 3:
@@ -124,7 +124,7 @@ func TestManyGoroutinesUseAStore(t *testing.T) {
 				}
 				hits.Add(int64(n))
 				if r.IntN(3) == 0 {
-					if err := s.Remove(m.root(), tokens, 0); err != nil {
+					if err := s.Remove(m.root().Trail(tokens), tokens, 0); err != nil {
 						t.Error(err)
 					}
 				}

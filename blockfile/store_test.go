@@ -150,7 +150,7 @@ func TestABlockThatIsReadOutlivesTheLongerOne(t *testing.T) {
 
 	// What was removed while it is read, and is written again, is the same file.
 	match = s.Find(m.root(), tokens)
-	if err := s.Remove(m.root(), tokens[:200], 0); err != nil {
+	if err := s.Remove(m.root().Trail(tokens[:200]), tokens[:200], 0); err != nil {
 		t.Fatal(err)
 	}
 	mustFind(t, s, m, tokens, 0)
@@ -308,7 +308,7 @@ func TestRemoveLeavesWhatOthersShare(t *testing.T) {
 	mustSave(t, s, m, a, 100, 600)
 	mustSave(t, s, m, b, 600)
 	match := s.Find(m.root(), a)
-	if err := s.Remove(m.root(), a, 0); err != nil {
+	if err := s.Remove(m.root().Trail(a), a, 0); err != nil {
 		t.Fatal(err)
 	}
 	mustFind(t, s, m, b, 1000)
@@ -319,7 +319,7 @@ func TestRemoveLeavesWhatOthersShare(t *testing.T) {
 		t.Error(err)
 	}
 	mustFind(t, s, m, a, 100)
-	if err := s.Remove(m.root(), b, 0); err != nil {
+	if err := s.Remove(m.root().Trail(b), b, 0); err != nil {
 		t.Fatal(err)
 	}
 	s.check(t)
@@ -352,7 +352,7 @@ func TestAFolderHasOneProcess(t *testing.T) {
 	if err := d.Rows(0, 0, m.rows(0, 0, text(2, 100), 0)); !errors.Is(err, ErrClosed) {
 		t.Errorf("a draft of a closed store: %v", err)
 	}
-	if err := errors.Join(s.Remove(m.root(), tokens, 0), match.Close(), d.Close()); err != nil {
+	if err := errors.Join(s.Remove(m.root().Trail(tokens), tokens, 0), match.Close(), d.Close()); err != nil {
 		t.Error(err)
 	}
 	if _, err := s.Begin(m.root(), tokens, 0); !errors.Is(err, ErrClosed) {

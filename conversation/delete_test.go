@@ -1,6 +1,7 @@
 package conversation_test
 
 import (
+	"os"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -51,5 +52,55 @@ func TestADeletedConversationLeavesNoFiles(t *testing.T) {
 	}
 	if got := files(); got != 0 {
 		t.Errorf("when all are deleted, %d files are left", got)
+	}
+}
+
+// A conversation can be deleted whose files are damaged in the middle. What is left of it goes, and what it
+// shares with another one stays.
+func TestADamagedConversationIsDeleted(t *testing.T) {
+	dir := t.TempDir()
+	p := startProcess(t, conversation.Options{Dir: dir, DirBytes: 1 << 30})
+	files := func() []string {
+		t.Helper()
+		if err := p.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		names, err := filepath.Glob(filepath.Join(dir, "*.rows"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return names
+	}
+	begins := slices.Concat(numbers(0, 200), numbers(0, 56))
+	computed(t, p.engine, p.Store, conversation.Prompt{Tokens: begins})
+	damaged := files()
+	shared := slices.Concat(begins, begins, numbers(0, 60))
+	first := computed(t, p.engine, p.Store, conversation.Prompt{Tokens: slices.Concat(shared, numbers(0, 9))})
+	second := computed(t, p.engine, p.Store, conversation.Prompt{Tokens: slices.Concat(shared, numbers(50, 9))})
+	if all := files(); len(damaged) != 1 || len(all) != 4 {
+		t.Fatalf("two conversations with two blocks in common have %d files, and the first block %d; want 4 and 1", len(all), len(damaged))
+	}
+	p.restart()
+	b, err := os.ReadFile(damaged[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[8200] ^= 1
+	if err := os.WriteFile(damaged[0], b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Fork(t.Context(), "", first); !conversation.Damaged(err) {
+		t.Fatalf("exported: %v; want it to be damaged", err)
+	}
+	for _, tt := range []struct {
+		id   string
+		left int
+	}{{first, 2}, {second, 0}} {
+		if err := p.Delete("", tt.id); err != nil {
+			t.Fatal(err)
+		}
+		if got := files(); len(got) != tt.left {
+			t.Errorf("%d files are left, want %d", len(got), tt.left)
+		}
 	}
 }

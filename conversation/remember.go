@@ -75,7 +75,7 @@ func (s *Store) follows(trail blockfile.Trail, tokens []int32, r *record) bool {
 	if trail.Root != r.trail.Root || n < len(r.trail.Blocks) && (n+1)*blockfile.BlockTokens <= need {
 		return false
 	}
-	return s.commonWith(r, n, tokens) >= need
+	return s.commonWith(r, n, tokens[n*blockfile.BlockTokens:]) >= need
 }
 
 // live returns the conversation in the cache that has an ID; nil: there is none. mu is held.
@@ -98,7 +98,8 @@ func (s *Store) adopt(c *Conversation, p Prompt) {
 		if !s.follows(trail, p.Tokens, r) {
 			continue
 		}
-		n := s.commonWith(r, trail.Common(r.trail), p.Tokens)
+		n := trail.Common(r.trail)
+		n = s.commonWith(r, n, p.Tokens[n*blockfile.BlockTokens:])
 		if (best == nil || n > most || n == most && r.used.After(best.used)) && s.live(r.id) == nil {
 			best, most = r, n
 		}
@@ -108,13 +109,14 @@ func (s *Store) adopt(c *Conversation, p Prompt) {
 	}
 }
 
-// commonWith returns how many tokens a record and a prompt begin with alike, where that many whole blocks are.
-func (s *Store) commonWith(r *record, blocks int, prompt []int32) int {
+// commonWith returns how many tokens a record and others begin with alike, where that many whole blocks are. rest
+// are the other tokens behind these.
+func (s *Store) commonWith(r *record, blocks int, rest []int32) int {
 	n := blocks * blockfile.BlockTokens
 	if blocks == len(r.trail.Blocks) {
-		return n + common(r.trail.Tail, prompt[n:])
+		return n + common(r.trail.Tail, rest)
 	}
-	return n + common(s.files.blocks.Block(r.trail, blocks), prompt[n:])
+	return n + common(s.files.blocks.Block(r.trail, blocks), rest)
 }
 
 // leftFiles says where a prompt leaves the conversation of its name that was used last, if one is in files.

@@ -10,7 +10,18 @@ import (
 type removal struct {
 	id     string // "": no record goes
 	trail  blockfile.Trail
-	tokens []int32
+	tokens []int32 // those that are known: files may be damaged that say the others
+}
+
+// behind returns the tokens behind a number of whole blocks, as far as they are known.
+func (r *removal) behind(blocks int) []int32 {
+	if n := blocks * blockfile.BlockTokens; n <= len(r.tokens) {
+		return r.tokens[n:]
+	}
+	if blocks == len(r.trail.Blocks) {
+		return r.trail.Tail
+	}
+	return nil
 }
 
 // removeFiles has the files of a conversation that was deleted removed, as far as no other one shares them.
@@ -43,12 +54,12 @@ func (s *Store) remove(r *removal) error {
 	shared := 0
 	for _, other := range s.records.list() {
 		if n := r.trail.Common(other.trail); other.id != r.id && other.trail.Root == r.trail.Root && n >= shared/blockfile.BlockTokens {
-			shared = max(shared, s.commonWith(other, n, r.tokens))
+			shared = max(shared, s.commonWith(other, n, r.behind(n)))
 		}
 	}
 	err := errors.Join(
 		s.files.blocks.Free(r.id),
-		s.files.blocks.Remove(s.files.root("").At(r.trail.Root), r.tokens, shared))
+		s.files.blocks.Remove(r.trail, r.tokens, shared))
 	if err != nil {
 		return err
 	}
