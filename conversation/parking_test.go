@@ -181,3 +181,39 @@ func TestAParkedRequestOutlivesItsFiles(t *testing.T) {
 		t.Errorf("%+v, %+v; want rows to be lost and computed again", got, s)
 	}
 }
+
+// A request that is parked, or was emptied, has its conversation deleted with all files.
+func TestAParkedConversationThatIsDeletedLeavesNoFiles(t *testing.T) {
+	c := newCrowd(t)
+	var parked *Conversation
+	c.step(t, func() bool {
+		c.settle()
+		c.store.mu.Lock()
+		defer c.store.mu.Unlock()
+		for _, taken := range c.taken {
+			if taken.away > 0 {
+				parked = taken
+			}
+		}
+		return parked == nil
+	})
+	for i, taken := range c.taken {
+		if err := errors.Join(c.store.Delete("", taken.ID), c.batch.Remove(c.going[i])); err != nil {
+			t.Fatal(err)
+		}
+		if taken.busy {
+			if err := c.store.Put(t.Context(), taken, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	c.going = nil
+	if err := c.store.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, pattern := range []string{"*.rows", "conversations/*"} {
+		if names, err := filepath.Glob(filepath.Join(c.dir, pattern)); err != nil || len(names) > 0 {
+			t.Errorf("%d files are left of conversations that were deleted, %v: %q", len(names), err, names)
+		}
+	}
+}

@@ -13,6 +13,12 @@ type removal struct {
 	tokens []int32 // those that are known: files may be damaged that say the others
 }
 
+// covers reports whether the removal is of all tokens of a trail.
+func (r *removal) covers(t blockfile.Trail) bool {
+	n := len(t.Blocks)
+	return t.Root == r.trail.Root && r.trail.Common(t) == n && common(t.Tail, r.behind(n)) == len(t.Tail)
+}
+
 // behind returns the tokens behind a number of whole blocks, as far as they are known.
 func (r *removal) behind(blocks int) []int32 {
 	if n := blocks * blockfile.BlockTokens; n <= len(r.tokens) {
@@ -48,25 +54,41 @@ func (s *Store) removeLater(r *removal) {
 	}
 }
 
-// remove removes files, and then the record that leads to them. Those stay whose tokens are all the beginning of
-// another conversation in files, too.
+// remove removes files, and then the record that leads to them. Where that leads to more, because the conversation
+// was parked or had another answer when it was written, these are next.
 func (s *Store) remove(r *removal) error {
+	last := s.records.get(r.id)
+	if last != nil && !last.deleted && s.goesOn(r.id) {
+		return nil
+	}
+	if err := s.removeTrail(r); err != nil || r.id == "" {
+		return err
+	}
+	if last == nil || r.covers(last.trail) {
+		return s.records.remove(r.id)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.removeLater(&removal{r.id, last.trail, s.files.blocks.Tokens(last.trail)})
+	return nil
+}
+
+// goesOn reports whether a prompt has gone on with a conversation since it was said that its files go.
+func (s *Store) goesOn(id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.live(id) != nil
+}
+
+// removeTrail removes files. Those stay whose tokens are all the beginning of another conversation in files, too.
+func (s *Store) removeTrail(r *removal) error {
 	shared := 0
 	for _, other := range s.records.list() {
 		if n := r.trail.Common(other.trail); other.id != r.id && other.trail.Root == r.trail.Root && n >= shared/blockfile.BlockTokens {
 			shared = max(shared, s.commonWith(other, n, r.behind(n)))
 		}
 	}
-	err := errors.Join(
-		s.files.blocks.Free(r.id),
-		s.files.blocks.Remove(r.trail, r.tokens, shared))
-	if err != nil {
-		return err
-	}
-	if r.id == "" {
-		return nil
-	}
-	return s.records.remove(r.id)
+	return errors.Join(s.files.blocks.Free(r.id), s.files.blocks.Remove(r.trail, r.tokens, shared))
 }
 
 // deleteFiles deletes a conversation of an owner that is in files alone.
