@@ -128,6 +128,29 @@ func TestParkingHoldsNobodyUp(t *testing.T) {
 	}
 }
 
+// A prompt may ask whether the beginning of a request is there while that is being parked. It is not until the
+// request has come back or ended.
+func TestAPromptWaitsForARequestThatIsParked(t *testing.T) {
+	c := newCrowd(t)
+	_, found, err := c.store.Take(t.Context(), Prompt{Tokens: append(slices.Clone(crowdPrompts[2]), 1, 2)})
+	if err != nil || !found.Waits {
+		t.Fatalf("%+v, %v; want a prompt to wait for the one that begins like it", found, err)
+	}
+	var coming <-chan struct{}
+	c.step(t, func() bool {
+		coming = c.store.coming()
+		return coming == nil
+	})
+	for !isClosed(coming) {
+		found.Soon()
+	}
+	c.step(t, func() bool { return c.taken[2].busy })
+	if !found.Soon() {
+		t.Error("a prompt waits for a request that has ended")
+	}
+	c.run(t)
+}
+
 // A disk on which nothing can be written costs a request time, and nothing else.
 func TestARequestThatCannotBeWrittenIsComputedAgain(t *testing.T) {
 	c := newCrowd(t)

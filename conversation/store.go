@@ -187,7 +187,7 @@ func (s *Store) take(ctx context.Context, p Prompt, files bool) (*Conversation, 
 		}
 	}
 	if soon.common-has >= granule {
-		found.Waits, found.soon = true, func() bool { return !soon.of.busy || soon.of.away == 0 && soon.of.seq.Len() >= soon.common }
+		found.Waits, found.soon = true, func() bool { return s.come(soon) }
 		var err error
 		if soon.of.away == 0 {
 			err = soon.of.seq.SnapshotAt(soon.common)
@@ -222,6 +222,13 @@ func (s *Store) take(ctx context.Context, p Prompt, files bool) (*Conversation, 
 		return nil, found, errors.Join(err, s.drop(c))
 	}
 	return c, found, nil
+}
+
+// come reports whether a conversation has what was waited for, or will not have it.
+func (s *Store) come(what share) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !what.of.busy || what.of.away == 0 && what.of.seq.Len() >= what.common
 }
 
 // continued returns the conversation that a prompt continues: with what files have, if match is not nil.
