@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -57,8 +58,17 @@ func (r *record) encode() ([]byte, error) {
 	return json.Marshal(f)
 }
 
+// errNewer says that a record is of a later version of this program, which will want it again.
+var errNewer = errors.New("a newer version of ebb has made it")
+
 // decodeRecord reads the file of a record.
 func decodeRecord(id string, data []byte) (*record, error) {
+	var made struct {
+		Version int `json:"version"`
+	}
+	if err := json.Unmarshal(data, &made); err == nil && made.Version > recordVersion {
+		return nil, errNewer
+	}
 	var f recordFile
 	if err := json.Unmarshal(data, &f); err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package conversation
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -84,7 +85,7 @@ func (r *records) read() (held []blockfile.Held, err error) {
 		case of != nil:
 			r.all[of.id] = of
 			r.total += of.size
-		case broken[i] != nil:
+		case broken[i] != nil && !errors.Is(broken[i], errNewer):
 			n++
 			if _, err := r.files.Remove(names[i]); err != nil {
 				return nil, err

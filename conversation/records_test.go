@@ -221,6 +221,17 @@ func TestRecordsGoWithTheirConversations(t *testing.T) {
 	if n := p.Stats().Files.Blocks; n != 0 {
 		t.Errorf("%d blocks are left of one that was about to be removed", n)
 	}
+
+	// One that a later version of this program has made is not known, and stays.
+	newer := []byte(`{"version":2,"owner":{"name":"somebody"}}`)
+	if err := os.WriteFile(record, newer, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.restart()
+	p.wants("with a newer record", "")
+	if got, err := os.ReadFile(record); !slices.Equal(got, newer) {
+		t.Errorf("of a newer record is left: %s, %v", got, err)
+	}
 }
 
 // Pinned conversations keep their files when others come, and more of them than fit cannot be pinned.
