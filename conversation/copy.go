@@ -131,7 +131,7 @@ func (s *Store) stopCopy(ctx context.Context, full error) (made bool, err error)
 		return false, ctx.Err()
 	}
 	if !c.failed { // it has ended before
-		return s.MakeRoom(ctx, full)
+		return s.askForRoom(ctx, full)
 	}
 	return true, nil
 }

@@ -123,6 +123,52 @@ func TestACopyDisplacesNeitherItsSourceNorAnotherCopy(t *testing.T) {
 	}
 }
 
+// A copy that has ended before it is stopped is given up as other conversations are: whoever takes steps does not
+// wait until it is written.
+func TestACopyThatHasEndedIsWrittenBesideTheSteps(t *testing.T) {
+	e, err := ebb.Open("../testdata/models/tiny-gqa.gguf", ebb.Options{Context: 512})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := New(e, Options{Dir: t.TempDir(), DirBytes: 1 << 30})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := errors.Join(s.Close(), e.Close()); err != nil {
+			t.Error(err)
+		}
+	}()
+	made, _, err := s.Take(t.Context(), Prompt{Tokens: []int32{10, 11, 12}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.Prefill(t.Context(), made.Seq(), []int32{10, 11, 12}, 1); err != nil {
+		t.Fatal(err)
+	}
+	c := &copying{done: make(chan struct{})}
+	c.stop = func() {
+		s.copying = nil
+		if err := s.Put(t.Context(), made, nil); err != nil {
+			t.Error(err)
+		}
+		close(c.done)
+	}
+	s.copying = []*copying{c}
+	s.writer.lock.Lock() // as while something else is written
+	full := s.Batch(ebb.BatchOptions{}).Full
+	room, err := full(t.Context(), nil, kv.ErrFull)
+	coming := s.coming()
+	s.writer.lock.Unlock()
+	if room || err != nil || coming == nil {
+		t.Fatalf("%v, %v; want room that is on its way", room, err)
+	}
+	<-coming
+	if stats := s.Stats(); stats.GivenUp != 1 || stats.Lost != 0 {
+		t.Errorf("%+v; want the copy to be written and given up", stats)
+	}
+}
+
 // While a conversation is written to a slow disk, others are put back and given up.
 func TestAWriteHoldsNobodyUp(t *testing.T) {
 	e, err := ebb.Open("../testdata/models/tiny-gqa.gguf", ebb.Options{Context: 512, Cache: kv.Offloaded, ForcedCopies: true})
