@@ -159,13 +159,14 @@ func (s *Store) write(ctx context.Context, j job) (err error) {
 	if err == nil && tokens > 0 {
 		s.report(s.remember(c, cuts, fork.Tokens()[:tokens]))
 	}
+	all := fork.Len()
 	err = errors.Join(err, fork.Close())
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err == nil && c.cuts == cuts {
 		c.written = max(c.written, tokens)
-		if !c.busy && j.fork == nil { // states that could not be read may have made more tokens pending
-			c.pending = len(c.tokens) - tokens
+		if !c.busy && j.fork == nil && len(c.tokens) == all { // states that could not be read may have made more tokens pending
+			c.pending = all - tokens
 		}
 	}
 	return err
