@@ -11,7 +11,7 @@ import (
 func (s *Store) Batch(o ebb.BatchOptions) ebb.BatchOptions {
 	o.Full = func(ctx context.Context, _ []ebb.Claim, full error) (bool, error) {
 		made, err := s.askForRoom(ctx, full)
-		if made || err != nil || full == nil || s.coming() != nil { // a request that has not begun can wait for copies
+		if made || err != nil || full == nil || s.making() != nil { // a request that has not begun can wait for copies
 			return made, err
 		}
 		return s.stopCopy(ctx, full)

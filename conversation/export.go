@@ -59,6 +59,8 @@ func (s *Store) Export(ctx context.Context, owner, id string) (_ *Export, err er
 			err = errors.Join(err, end())
 		}
 	}()
+	ctx, giveSeqBack := context.WithCancel(ctx)
+	defer giveSeqBack() // when the sequence is closed: requests may wait for its room
 	seq, err := s.Fork(ctx, owner, id)
 	if err != nil {
 		return nil, err

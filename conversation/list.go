@@ -143,7 +143,8 @@ func (s *Store) Pin(owner, id string, pinned bool) error {
 }
 
 // Fork returns a fork of an idle conversation of an owner, which the caller closes. One that is in files alone
-// is read from there; the error is [ErrNoRoom] where there is none. Any goroutine may call it.
+// is read from there; the error is [ErrNoRoom] where there is none. Requests that have no room beside that wait
+// until ctx ends, which the caller sees to when it has closed the fork. Any goroutine may call it.
 func (s *Store) Fork(ctx context.Context, owner, id string) (seq *kv.Seq, err error) {
 	err = s.with(owner, id, func(c *Conversation) error {
 		if c.busy {
@@ -153,7 +154,7 @@ func (s *Store) Fork(ctx context.Context, owner, id string) (seq *kv.Seq, err er
 		return err
 	})
 	if r := s.owned(owner, id); r != nil && errors.Is(err, ErrUnknown) {
-		return s.restore(ctx, r)
+		return s.lend(ctx, r)
 	}
 	return seq, err
 }

@@ -223,8 +223,27 @@ func (s *Store) forgetAllLost() error {
 	return errors.Join(errs...)
 }
 
-// restore returns the sequence of a conversation that is in files alone, which the caller closes. Idle
-// conversations are given up for it.
+// lend returns the sequence of a conversation that is in files alone, which the caller closes before ctx ends.
+// What has no room beside it waits for that.
+func (s *Store) lend(ctx context.Context, r *record) (*kv.Seq, error) {
+	lent := make(chan struct{})
+	back := func() {
+		close(lent)
+		s.options.Copied()
+	}
+	s.mu.Lock()
+	s.lent = append(s.lent, lent)
+	s.mu.Unlock()
+	seq, err := s.restore(ctx, r)
+	if err != nil {
+		back()
+		return nil, err
+	}
+	context.AfterFunc(ctx, back)
+	return seq, nil
+}
+
+// restore reads the sequence of a conversation that is in files alone. Idle conversations are given up for it.
 func (s *Store) restore(ctx context.Context, r *record) (*kv.Seq, error) {
 	for {
 		tokens := s.files.blocks.Tokens(r.trail)

@@ -64,7 +64,7 @@ func (s *Store) askForRoom(ctx context.Context, full error) (made bool, err erro
 	if s.files == nil {
 		return s.MakeRoom(ctx, full)
 	}
-	if made, err := s.giveUpWritten(full, anyone); made || s.coming() != nil {
+	if made, err := s.giveUpWritten(full, anyone); made || s.making() != nil {
 		return made, err
 	}
 	c := s.leastUseful(full, anyone)

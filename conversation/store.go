@@ -51,9 +51,10 @@ type Store struct {
 	puts  uint64 // of conversations that were put back
 	stats Stats
 
-	exports int             // under way
-	copying []*copying      // under way
-	life    context.Context //nolint:containedctx // the store's, which Close ends
+	exports int               // under way
+	copying []*copying        // under way
+	lent    []<-chan struct{} // of sequences that were read from files for others; closed when they are given back
+	life    context.Context   //nolint:containedctx // the store's, which Close ends
 	end     context.CancelFunc
 }
 

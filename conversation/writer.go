@@ -102,8 +102,22 @@ func (s *Store) endJob(j job) {
 }
 
 // coming returns a channel that is closed when there may be more room, because something is being written
-// for that; nil: nothing is.
+// for that, or is lent; nil: nothing is.
 func (s *Store) coming() <-chan struct{} {
+	if making := s.making(); making != nil {
+		return making
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lent = slices.DeleteFunc(s.lent, isClosed)
+	if len(s.lent) > 0 {
+		return s.lent[0]
+	}
+	return nil
+}
+
+// making is coming for what is being written.
+func (s *Store) making() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.writer.frees != nil {
