@@ -110,36 +110,35 @@ func (s *Store) Delete(owner, id string) error {
 
 // Pin has a conversation of an owner given up after all that are not pinned, or takes that back. The files of a
 // pinned one are not evicted. If that is more than files may take for what is pinned, the error wraps
-// [ErrPinned], and the conversation is not pinned. Any goroutine may call it.
+// [ErrPinned], and nothing has changed. Any goroutine may call it.
 func (s *Store) Pin(owner, id string, pinned bool) error {
-	inCache := s.with(owner, id, func(c *Conversation) error {
-		c.pinned = pinned
-		return nil
-	})
-	r := s.owned(owner, id)
-	if r == nil {
-		return inCache
-	}
-	hold := func() error { return s.files.blocks.Free(id) }
-	if pinned {
-		hold = func() error { return s.files.blocks.Hold(r.held()) }
-	}
-	if err := hold(); err != nil {
-		_ = s.with(owner, id, func(c *Conversation) error { // it may be in files alone
-			c.pinned = false
+	inCache := func() error {
+		return s.with(owner, id, func(c *Conversation) error {
+			c.pinned = pinned
 			return nil
 		})
-		return errors.Join(err, s.files.blocks.Free(id))
 	}
+	if s.files == nil {
+		return inCache()
+	}
+	var wrong error
 	_, err := s.records.change(id, func(now *record) *record {
-		if now == nil || now.deleted {
+		if s.owned(owner, id) == nil {
+			wrong = inCache() // it is in no file yet
 			return nil
 		}
 		changed := *now
 		changed.pinned = pinned
+		if wrong = s.hold(&changed); wrong != nil {
+			if !now.pinned {
+				wrong = errors.Join(wrong, s.hold(now))
+			}
+			return nil
+		}
+		_ = inCache() // it may be in files alone
 		return &changed
 	})
-	return err
+	return errors.Join(wrong, err)
 }
 
 // Fork returns a fork of an idle conversation of an owner, which the caller closes. One that is in files alone

@@ -19,9 +19,10 @@ type records struct {
 	count  int   // how many there are at most
 	bytes  int64 // how many bytes they have together at most
 	notify func(string)
+	kept   func(*record) error   // is called when a record has been written
 	gone   func(id string) error // is called when there is no record any more
 
-	disk  sync.Mutex // held while a record is written or removed. It is taken before the store's mu, and mu
+	disk  sync.Mutex // held while a record is written or removed, and in kept and gone. It is taken before the store's mu, and mu
 	files *recordfile.Store
 
 	mu    sync.Mutex // taken after the store's
@@ -126,7 +127,8 @@ func (r *records) list() []*record {
 }
 
 // change puts what to makes of a record in its place, in its file and in memory, and returns it. There is none
-// yet where to gets nil; where to returns nil, nothing is done.
+// yet where to gets nil; where to returns nil, nothing is done. Where it returns a record beside an error, the
+// record is written.
 func (r *records) change(id string, to func(*record) *record) (*record, error) {
 	r.disk.Lock()
 	defer r.disk.Unlock()
@@ -151,7 +153,7 @@ func (r *records) change(id string, to func(*record) *record) (*record, error) {
 	r.all[id] = now
 	r.total += now.size
 	r.mu.Unlock()
-	return now, r.shrink(now)
+	return now, errors.Join(r.kept(now), r.shrink(now))
 }
 
 // shrink removes the least useful records until the others are within the bounds. Whoever calls it has disk.

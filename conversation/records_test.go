@@ -284,6 +284,25 @@ func TestPinsHoldFiles(t *testing.T) {
 	if got := len(p.List("")); got != n-1 {
 		t.Errorf("%d conversations of %d are there when one is deleted: %q", got, n, p.list(""))
 	}
+	// One that has become too large to be held whole, here because there is less room, stays pinned.
+	for _, i := range p.List("") {
+		if i.ID != id {
+			if err := p.Delete("", i.ID); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	p.options.DirBytes = each + each/2
+	p.restart()
+	if again := computed(t, p.engine, p.Store, conversation.Prompt{Tokens: talk(0)}); again != id { // it is in the cache, too
+		t.Errorf("what goes on is %s and not %s", again, id)
+	}
+	if err := p.Pin("", id, true); !errors.Is(err, conversation.ErrPinned) {
+		t.Errorf("pinning what is too large: %v", err)
+	}
+	if i := slices.IndexFunc(p.List(""), func(i conversation.Info) bool { return i.ID == id }); i < 0 || !p.List("")[i].Pinned {
+		t.Errorf("what was pinned and is pinned again in vain: %q", p.list(""))
+	}
 }
 
 // Many records are read when the store is made, and listed with a few looks each. There are no more of them

@@ -31,16 +31,21 @@ func (s *Store) remember(c *Conversation, cuts int, tokens []int32) error {
 			turn: c.turn, pinned: c.pinned, used: c.at,
 		}
 	})
-	if r == nil || err != nil {
+	if r == nil {
 		return err
-	}
-	if r.pinned {
-		err = s.files.blocks.Hold(r.held())
 	}
 	for _, id := range s.supersede(r, before, tokens) {
 		err = errors.Join(err, s.records.remove(id))
 	}
 	return err
+}
+
+// hold holds the files of a record if it is pinned, and none if it is not.
+func (s *Store) hold(r *record) error {
+	if r.pinned {
+		return s.files.blocks.Hold(r.held())
+	}
+	return s.files.blocks.Free(r.id)
 }
 
 // supersede has the files of those removed in whose place a conversation is: an answer that another one has

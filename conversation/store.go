@@ -105,7 +105,7 @@ func New(e *ebb.Engine, o Options) (*Store, error) {
 		s.end()
 		return nil, err
 	}
-	s.records.gone = s.files.blocks.Free
+	s.records.kept, s.records.gone = s.hold, s.files.blocks.Free
 	if err := errors.Join(removeExports(o.Dir), s.forgetAllLost()); err != nil {
 		s.end()
 		return nil, errors.Join(err, s.files.blocks.Close())
