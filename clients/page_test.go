@@ -212,3 +212,28 @@ func TestPageAfterARestart(t *testing.T) {
 		chromedp.WaitVisible(chromedp.CSS("#empty")))
 	picture(ctx, t, "empty")
 }
+
+// A page of a server with several models asks the one that is chosen in its settings.
+func TestPageOfTwoModels(t *testing.T) {
+	s := start(t, "-m", "another="+os.Getenv("EBB_TEST_MODEL"))
+	ctx := browser(t, s)
+	do(ctx, t,
+		chromedp.Click(chromedp.CSS("#settings-open")),
+		until(`document.querySelectorAll("#models option").length === 2`),
+		chromedp.Evaluate[chromedp.Void](`document.getElementById("models").value = "another"`),
+	)
+	picture(ctx, t, "models")
+	do(ctx, t,
+		chromedp.Click(chromedp.CSS("#settings button")),
+		until(`document.getElementById("model").textContent.startsWith("another")`),
+		chromedp.SendKeys(chromedp.CSS("#question"), "Count from one to five."+kb.Enter),
+		answered(),
+	)
+	if texts := said(ctx, t); len(texts) != 2 || texts[1] == "" {
+		t.Errorf("the page shows %q", texts)
+	}
+	loaded := get[string](ctx, t, `localStorage.getItem("ebb settings")`)
+	if log := s.log.String(); !strings.Contains(loaded, `"model":"another"`) || !strings.Contains(log, "model=another") {
+		t.Errorf("another model was chosen, which has not answered: settings %s", loaded)
+	}
+}

@@ -168,7 +168,7 @@ async function ask() {
   if (asking) return;
   const asked = now;
   const abort = (asking = new AbortController());
-  const request = { messages: conversation.messages(asked) };
+  const request = { model: settings.model, messages: conversation.messages(asked) };
   if (settings.temperature !== "") request.temperature = Number(settings.temperature);
   if (settings.tokens !== "") request.max_tokens = Number(settings.tokens);
   const number = conversation.say(asked, "assistant", "");
@@ -307,7 +307,11 @@ async function greet() {
   waiting = false;
   const response = await fetch("/v1/models", { headers: headers(settings.key) }).catch(() => null);
   if (response?.ok) {
-    const [model] = (await response.json()).data;
+    const models = (await response.json()).data;
+    const model = models.find((m) => m.id === settings.model) ?? models[0];
+    settings.model = model?.id;
+    $("models-label").hidden = models.length < 2;
+    $("models").replaceChildren(...models.map((m) => element("option", m.id, { value: m.id, selected: m === model })));
     $("model").textContent = model ? `${model.id} · a context of ${model.max_model_len} tokens` : "no model";
     return look();
   }
@@ -341,6 +345,7 @@ $("settings-open").onclick = () => {
 };
 $("settings").onclose = () => {
   for (const name of ["key", "system", "temperature", "tokens"]) settings[name] = $(name).value;
+  settings.model = $("models").value || undefined; // none before there is a list
   localStorage.setItem("ebb settings", JSON.stringify(settings));
   greet();
 };
