@@ -86,6 +86,23 @@ func (p *problem) spoil(cell int) {
 	}
 }
 
+// checkRows computes the problem, and compares each row with what it gives alone.
+func (p *kept) checkRows(t *testing.T, set isa.ISA, threads int) {
+	t.Helper()
+	out, lse := p.run(t, set, threads)
+	for row := range p.rows {
+		one := p.by(row)
+		one.prepare()
+		want, wantLSE := one.run(t, set, 1)
+		if err := sameBits(out[row*p.heads*p.valueDim:][:len(want)], want); err != nil {
+			t.Errorf("%v: row %d: %v", &p.problem, row, err)
+		}
+		if err := sameBits(lse[row*p.heads:][:p.heads], wantLSE); err != nil {
+			t.Errorf("%v: row %d: log-sum-exp: %v", &p.problem, row, err)
+		}
+	}
+}
+
 // by returns the problem of a row that has a cache for itself.
 func (p *kept) by(row int) *problem {
 	cells := p.cellsOf[row]
@@ -137,18 +154,7 @@ func TestRowsThatListTheirCellsHaveTheBitsOfRowsAlone(t *testing.T) {
 					p.scale.SoftCap = 5
 				}
 				p.prepare()
-				out, lse := p.run(t, set, 1+n%3)
-				for row := range p.rows {
-					one := p.by(row)
-					one.prepare()
-					want, wantLSE := one.run(t, set, 1)
-					if err := sameBits(out[row*p.heads*p.valueDim:][:len(want)], want); err != nil {
-						t.Errorf("%v: row %d: %v", &p.problem, row, err)
-					}
-					if err := sameBits(lse[row*p.heads:][:p.heads], wantLSE); err != nil {
-						t.Errorf("%v: row %d: log-sum-exp: %v", &p.problem, row, err)
-					}
-				}
+				p.checkRows(t, set, 1+n%3)
 			}
 		}
 	})
@@ -362,18 +368,7 @@ func TestRowsThatListTheSameCellsHaveTheBitsOfRowsAlone(t *testing.T) {
 					continue
 				}
 				p.prepare()
-				out, lse := p.run(t, set, 1+n%3)
-				for row := range p.rows {
-					one := p.by(row)
-					one.prepare()
-					want, wantLSE := one.run(t, set, 1)
-					if err := sameBits(out[row*p.heads*p.valueDim:][:len(want)], want); err != nil {
-						t.Errorf("%v: row %d: %v", &p.problem, row, err)
-					}
-					if err := sameBits(lse[row*p.heads:][:p.heads], wantLSE); err != nil {
-						t.Errorf("%v: row %d: log-sum-exp: %v", &p.problem, row, err)
-					}
-				}
+				p.checkRows(t, set, 1+n%3)
 			}
 		}
 	})

@@ -31,16 +31,8 @@ func TestARequestWaitsForAnExport(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	take := func(tokens []int32) *Conversation {
-		t.Helper()
-		c, _, err := s.Take(t.Context(), Prompt{Tokens: tokens})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return c
-	}
 	first, second := slices.Repeat([]int32{20, 21}, 150), slices.Repeat([]int32{30, 31}, 150) // two blocks of three each
-	c := take(first)
+	c := take(t, s, first)
 	_, err = e.Prefill(t.Context(), c.Seq(), first, 1)
 	if err := errors.Join(err, s.Put(t.Context(), c, nil), s.Flush(t.Context())); err != nil {
 		t.Fatal(err)
@@ -67,7 +59,7 @@ func TestARequestWaitsForAnExport(t *testing.T) {
 		return room
 	}
 	b := e.NewBatch(waits)
-	c = take(second)
+	c = take(t, s, second)
 	g, err := b.Add(ebb.Request{Seq: c.Seq(), Keep: true, Prompt: second, Config: ebb.GenerationConfig{MaxNewTokens: 5}})
 	if err := errors.Join(err, b.Run(t.Context())); err != nil {
 		t.Fatal(err)

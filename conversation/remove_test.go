@@ -4,37 +4,15 @@ import (
 	"errors"
 	"slices"
 	"testing"
-
-	"github.com/seed4d217819/ebb"
 )
 
 // A conversation in files alone, in whose place another one is, keeps its files if a prompt has gone on with it
 // before they were removed.
 func TestAConversationThatGoesOnIsNotRemoved(t *testing.T) {
-	e, err := ebb.Open("../testdata/models/tiny-gqa.gguf", ebb.Options{Context: 1024})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := New(e, Options{Dir: t.TempDir(), DirBytes: 1 << 30})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := errors.Join(s.Close(), e.Close()); err != nil {
-			t.Error(err)
-		}
-	}()
-	take := func(tokens []int32) *Conversation {
-		t.Helper()
-		c, _, err := s.Take(t.Context(), Prompt{Tokens: tokens})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return c
-	}
+	e, s := withFiles(t, 1024)
 	tokens := slices.Repeat([]int32{11, 12, 13}, 100)
-	c := take(tokens)
-	_, err = e.Prefill(t.Context(), c.Seq(), tokens, 1)
+	c := take(t, s, tokens)
+	_, err := e.Prefill(t.Context(), c.Seq(), tokens, 1)
 	if err := errors.Join(err, s.Put(t.Context(), c, nil), s.Flush(t.Context())); err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +25,7 @@ func TestAConversationThatGoesOnIsNotRemoved(t *testing.T) {
 	s.mu.Lock()
 	s.removeLater(&removal{c.ID, s.records.get(c.ID).trail, tokens})
 	s.mu.Unlock()
-	next := take(append(tokens, 14))
+	next := take(t, s, append(tokens, 14))
 	s.writer.lock.Unlock()
 	if next.ID != c.ID {
 		t.Fatalf("%s goes on; want %s", next.ID, c.ID)

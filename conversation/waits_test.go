@@ -126,19 +126,7 @@ func TestACopyDisplacesNeitherItsSourceNorAnotherCopy(t *testing.T) {
 // A copy that has ended before it is stopped is given up as other conversations are: whoever takes steps does not
 // wait until it is written.
 func TestACopyThatHasEndedIsWrittenBesideTheSteps(t *testing.T) {
-	e, err := ebb.Open("../testdata/models/tiny-gqa.gguf", ebb.Options{Context: 512})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := New(e, Options{Dir: t.TempDir(), DirBytes: 1 << 30})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := errors.Join(s.Close(), e.Close()); err != nil {
-			t.Error(err)
-		}
-	}()
+	e, s := withFiles(t, 512)
 	made, _, err := s.Take(t.Context(), Prompt{Tokens: []int32{10, 11, 12}})
 	if err != nil {
 		t.Fatal(err)

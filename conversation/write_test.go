@@ -5,25 +5,11 @@ import (
 	"runtime"
 	"slices"
 	"testing"
-
-	"github.com/seed4d217819/ebb"
 )
 
 // A conversation that has gone on while it was written is written to its end.
 func TestAConversationThatGoesOnWhileItIsWrittenIsWrittenAgain(t *testing.T) {
-	e, err := ebb.Open("../testdata/models/tiny-gqa.gguf", ebb.Options{Context: 512})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := New(e, Options{Dir: t.TempDir(), DirBytes: 1 << 30})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := errors.Join(s.Close(), e.Close()); err != nil {
-			t.Error(err)
-		}
-	}()
+	e, s := withFiles(t, 512)
 	tokens := slices.Repeat([]int32{11, 12, 13}, 40)
 	compute := func(n int) (c *Conversation) {
 		t.Helper()
