@@ -137,14 +137,7 @@ func (s *Store) stopCopy(ctx context.Context, full error) (made bool, err error)
 }
 
 // ended reports whether a copy is there, or failed.
-func (c *copying) ended() bool {
-	select {
-	case <-c.done:
-		return true
-	default:
-		return false
-	}
-}
+func (c *copying) ended() bool { return isClosed(c.done) }
 
 // waitForCopies waits until nothing is copied any more.
 func (s *Store) waitForCopies() {

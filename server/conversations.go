@@ -189,19 +189,7 @@ func (s *Server) export(w http.ResponseWriter, r *http.Request) {
 	defer file.Close()
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("Content-Disposition", `attachment; filename="`+id+`.ebb"`)
-	http.ServeContent(patient{w}, r, "", time.Time{}, file)
-}
-
-// patient is a response of which each part has a time in which the client has to read it.
-type patient struct{ http.ResponseWriter }
-
-// Write writes a part.
-func (p patient) Write(data []byte) (int, error) {
-	err := http.NewResponseController(p.ResponseWriter).SetWriteDeadline(time.Now().Add(wire.DefaultPatience))
-	if err != nil && !errors.Is(err, http.ErrNotSupported) { // recorders of tests have no deadlines
-		return 0, err
-	}
-	return p.ResponseWriter.Write(data)
+	http.ServeContent(wire.Patient(w), r, "", time.Time{}, file)
 }
 
 // forget gives up a conversation.

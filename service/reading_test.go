@@ -41,7 +41,7 @@ func TestAWholeAnswerIsNotReadBeforeItsEnd(t *testing.T) {
 // is little: the text of a part is the reader's.
 func TestATokenLeavesLittleGarbage(t *testing.T) {
 	if testing.Short() {
-		t.Skip("the race detector has pools forget what they keep")
+		t.Skip("quick tests run under the race detector, too, which has pools forget what they keep")
 	}
 	s := servicetest.Open(t, ebb.Options{Context: 1024}, service.Options{})
 	objects := func(tokens int) float64 {

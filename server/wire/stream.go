@@ -140,6 +140,19 @@ func encode(buf *bytes.Buffer, v any) error {
 	return e.Encode(v)
 }
 
+// Patient returns a response of which each part has [DefaultPatience] in which the client has to read it.
+func Patient(w http.ResponseWriter) http.ResponseWriter { return patient{w} }
+
+type patient struct{ http.ResponseWriter }
+
+// Write writes a part.
+func (p patient) Write(data []byte) (int, error) {
+	if err := deadline(http.NewResponseController(p.ResponseWriter), DefaultPatience); err != nil {
+		return 0, err
+	}
+	return p.ResponseWriter.Write(data)
+}
+
 // deadline sets until when writes to a connection may take, if it has deadlines: recorders of tests
 // have none.
 func deadline(c *http.ResponseController, patience time.Duration) error {
